@@ -1,0 +1,1 @@
+"""Floor 0: versioned prompt templates. Data only."""

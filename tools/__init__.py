@@ -1,0 +1,1 @@
+"""Floor 1: one capability a module, plain functions. Knows nothing of who calls them."""

@@ -1,0 +1,44 @@
+"""The errors, named by what to do next. Each carries its facts; the message says what was given, expected, and to do.
+
+Doors map them in one table, `EXIT_CODES` below; an exception that is not one of these is a bug and is left to crash.
+"""
+
+from __future__ import annotations
+
+
+class StylusError(Exception):
+    """Say what was given, what was expected and what to do."""
+
+    def __init__(self, message: str, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+
+class BadRequest(StylusError):
+    """The caller can fix it: an argument is wrong."""
+
+
+class AdapterRejected(StylusError):
+    """This adapter file will not be used, and why."""
+
+
+class Unavailable(StylusError):
+    """A server, file, model or device is missing; the message says how to get it."""
+
+
+class BudgetExceeded(StylusError):
+    """A limit on model calls, tokens, seconds or images is spent."""
+
+
+class PolicyRefused(StylusError):
+    """Licence or safety policy forbids it."""
+
+
+EXIT_CODES: dict[type[StylusError], int] = {
+    BadRequest: 2,
+    AdapterRejected: 3,
+    Unavailable: 4,
+    BudgetExceeded: 5,
+    PolicyRefused: 6,
+}

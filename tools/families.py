@@ -1,0 +1,72 @@
+"""Model families, the names people write for them, and which family's adapters work on which base.
+
+The matrix has three values, as the largest adapter site uses them: *full*, *partial* (loads, and works with loss), *none*.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+Family = Literal[
+    "sd15", "sd2", "sd3", "sdxl", "pony", "illustrious", "noobai", "flux", "flux2", "qwen", "zimage", "zimage-turbo",
+    "wan", "hunyuan", "ltx", "chroma", "lumina", "hidream", "kolors", "pixart", "cascade", "svd", "world", "unknown",
+]  # fmt: skip
+Support = Literal["full", "partial", "none"]
+
+FAMILIES: tuple[str, ...] = get_args(Family)
+
+# Read in order: the first pattern found in the lower-cased name decides.
+_NAMES: tuple[tuple[str, Family], ...] = (
+    (r"stylus[-_ ]world", "world"),
+    (r"pony", "pony"),
+    (r"illustrious", "illustrious"),
+    (r"noob", "noobai"),
+    (r"sdxl|sd[-_ ]?xl|stable[-_ ]diffusion[-_ ]xl|playground", "sdxl"),
+    (r"flux[._ -]?2", "flux2"),
+    (r"flux", "flux"),
+    (r"chroma", "chroma"),
+    (r"qwen", "qwen"),
+    (r"z[-_ ]?image[-_ ]?turbo", "zimage-turbo"),
+    (r"z[-_ ]?image", "zimage"),
+    (r"hunyuan", "hunyuan"),
+    (r"wan", "wan"),
+    (r"ltx", "ltx"),
+    (r"lumina", "lumina"),
+    (r"hidream", "hidream"),
+    (r"kolors", "kolors"),
+    (r"pixart", "pixart"),
+    (r"cascade|wuerstchen", "cascade"),
+    (r"\bsvd\b|stable[-_ ]video", "svd"),
+    (r"sd[-_ ]?v?3|stable[-_ ]diffusion[-_ ]?v?3", "sd3"),
+    (r"sd[-_ ]?v?2|stable[-_ ]diffusion[-_ ]?v?2|^v2", "sd2"),
+    (r"sd[-_ ]?v?1|stable[-_ ]diffusion[-_ ]?v?1|^v1", "sd15"),
+)
+
+_SDXL_KIN = ("sdxl", "pony", "illustrious", "noobai")
+_PARTIAL: frozenset[tuple[str, str]] = frozenset(
+    {(a, b) for a in _SDXL_KIN for b in _SDXL_KIN if a != b}
+    | {("zimage", "zimage-turbo"), ("zimage-turbo", "zimage"), ("flux", "chroma")}
+)
+
+
+def family_of(base_model: str | None) -> Family:
+    """Name the family of a base model as people write it ("SD 1.5", "sdxl_base_v1-0", "Flux.1 D"); "unknown" if unsure."""
+    name = (base_model or "").strip().lower()
+    if name in FAMILIES:
+        return name  # type: ignore[return-value]
+    return next((family for pattern, family in _NAMES if re.search(pattern, name)), "unknown")
+
+
+def support(adapter: str, base: str) -> Support:
+    """Say how well an adapter of one family works on a base of another; "unknown" works on nothing (fail closed)."""
+    if "unknown" in (adapter, base):
+        return "none"
+    if adapter == base:
+        return "full"
+    return "partial" if (adapter, base) in _PARTIAL else "none"
+
+
+def usable_families(base: str) -> tuple[str, ...]:
+    """List the adapter families that work fully or partly on a base, the base's own first."""
+    return (base, *sorted(a for a, b in _PARTIAL if b == base))

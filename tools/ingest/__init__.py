@@ -1,0 +1,1 @@
+"""Importers: from other people's files to cards."""

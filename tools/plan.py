@@ -1,0 +1,189 @@
+"""The Plan: what will be drawn with which adapters, what was refused, and why. The one vocabulary of all floors.
+
+The same object in Python, in JSON and in a picture's metadata. `Plan.model_json_schema()` is its schema; `schema_version`
+grows when a field changes meaning. It knows nothing of databases, models or tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stylus_gen.tools.card import Kind, WeightSource
+from stylus_gen.tools.families import Family
+
+PLAN_VERSION = 1
+
+Profile = Literal["personal", "commercial", "strict"]
+
+RejectionCode = Literal[
+    "not_relevant",  # it does not show what the concept asks for
+    "low_score",  # the estimated probability that it is right is below the threshold
+    "wrong_family",  # trained for another base
+    "licence",  # the policy's profile forbids it
+    "unsafe",  # nsfw above the level asked for, a real person, a minor
+    "duplicate",  # another adapter already does this
+    "clash",  # it contradicts an adapter already chosen
+    "over_cap",  # more adapters than the caps allow
+    "unasked",  # sliders and accelerators are added only when asked for by name
+    "banned",  # the user said no
+    "no_file",  # chosen, but its file is not on this machine
+    "broken_file",  # its file cannot be used
+]
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Policy(Record):
+    """What licence and safety allow. Real people and minors are never allowed."""
+
+    profile: Profile = "personal"
+    nsfw_level: int = Field(default=1, ge=1, le=31, description="highest level shown: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX")
+    installed_only: bool = False
+
+
+class Concept(Record):
+    """A span of the prompt: ``prompt[start:end] == text``."""
+
+    id: str
+    text: str = Field(min_length=1)
+    start: int = Field(ge=0)
+    end: int = Field(ge=1)
+    kind: Kind = "unknown"
+
+
+class Candidate(Record):
+    """An adapter that search found for a concept.
+
+    ``score`` is the estimated probability in [0, 1] that it is right; ``evidence`` says which retrievers found it.
+    """
+
+    adapter_id: str
+    model_key: str
+    name: str
+    version: str = ""
+    kind: Kind
+    family: Family
+    score: float = Field(ge=0, le=1)
+    evidence: tuple[str, ...] = ()
+    summary: str = ""
+    trigger_groups: tuple[tuple[str, ...], ...] = ()
+    weight: float = 0.8
+    weight_source: WeightSource = "default"
+    tags: tuple[str, ...] = ()
+    installed: bool = False
+
+
+class Assignment(Record):
+    """One adapter, for one concept, at one weight."""
+
+    concept_id: str
+    adapter_id: str
+    model_key: str
+    name: str
+    version: str = ""
+    kind: Kind
+    family: Family
+    score: float = Field(ge=0, le=1)
+    weight: float = Field(ge=-5, le=5)
+    weight_source: WeightSource
+    trigger_words: tuple[str, ...] = ()
+    reason: str
+
+
+class Rejection(Record):
+    """One candidate that was refused, and why."""
+
+    adapter_id: str
+    name: str
+    concept_id: str | None = None
+    code: RejectionCode
+    reason: str
+
+
+class Coverage(Record):
+    """Which concepts got an adapter, by concept id."""
+
+    covered: tuple[str, ...] = ()
+    uncovered: tuple[str, ...] = ()
+
+
+class Verdict(Record):
+    """What the policy says of the combination; the most restrictive licence wins."""
+
+    profile: Profile
+    commercial_use: bool | None = Field(description="None: at least one author did not say")
+    credits: tuple[str, ...] = Field(default=(), description="lines to print beside the picture")
+    notes: tuple[str, ...] = ()
+
+
+class Planner(Record):
+    """What planned it: ``offline`` or ``provider:model``, how it was spoken to, and the prompts' version."""
+
+    name: str
+    mode: Literal["rules", "tools", "schema", "json"] = "rules"
+    prompt_version: str | None = None
+
+
+class Tokens(Record):
+    """What the model calls cost."""
+
+    calls: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+
+MaskRow = Annotated[tuple[bool, ...], Field(description="one flag an assignment, in order")]
+
+
+class Plan(Record):
+    """A prompt, the adapters for it, and everything that was decided on the way. Immutable; edits make a new plan."""
+
+    schema_version: Literal[1] = PLAN_VERSION
+    prompt: str = Field(min_length=1)
+    final_prompt: str
+    negative_prompt: str = ""
+    base: str | None = Field(default=None, description="a diffusers folder or hub id")
+    family: Family
+    concepts: tuple[Concept, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    masks: tuple[MaskRow, ...] = Field(min_length=1, description="one row an image")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    coverage: Coverage = Coverage()
+    policy: Policy = Policy()
+    verdict: Verdict
+    warnings: tuple[str, ...] = ()
+    planner: Planner
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    tokens: Tokens = Tokens()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ids = [c.id for c in self.concepts]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"concept ids repeat: {ids}")
+        for c in self.concepts:
+            if self.prompt[c.start : c.end] != c.text:
+                raise ValueError(f"concept {c.id!r}: {c.text!r} is not prompt[{c.start}:{c.end}]")
+        for a in self.assignments:
+            if a.concept_id not in ids:
+                raise ValueError(f"assignment of {a.name!r} names the unknown concept {a.concept_id!r}")
+        for row in self.masks:
+            if len(row) != len(self.assignments):
+                raise ValueError(f"a mask row has {len(row)} flags for {len(self.assignments)} assignments")
+        return self
+
+    @property
+    def images(self) -> int:
+        """Count the images this plan draws."""
+        return len(self.masks)
+
+    def active(self, image: int) -> tuple[Assignment, ...]:
+        """List the assignments that are on for one image."""
+        return tuple(a for a, on in zip(self.assignments, self.masks[image], strict=True) if on)

@@ -1,0 +1,1 @@
+"""From concepts to candidates: retrieval, fusion, calibration."""

@@ -1,0 +1,1 @@
+"""The adapter store: Postgres, embedded or a server."""
