@@ -41,7 +41,7 @@ class Stats(BaseModel):
 
 
 class Example(BaseModel):
-    """A prompt that somebody ran with this adapter, and the weight they gave it (``None`` if the prompt does not say)."""
+    """A prompt that somebody ran with this adapter, and the weight they gave it (``None`` if it does not say)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,6 +1,6 @@
 """Model families, the names people write for them, and which family's adapters work on which base.
 
-The matrix has three values, as the largest adapter site uses them: *full*, *partial* (loads, and works with loss), *none*.
+The matrix has three values, as the largest adapter site uses them: *full*, *partial* (loads, works with loss), *none*.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _PARTIAL: frozenset[tuple[str, str]] = frozenset(
 
 
 def family_of(base_model: str | None) -> Family:
-    """Name the family of a base model as people write it ("SD 1.5", "sdxl_base_v1-0", "Flux.1 D"); "unknown" if unsure."""
+    """Name the family of a base model as people write it ("SD 1.5", "sdxl_base_v1-0"); "unknown" if unsure."""
     name = (base_model or "").strip().lower()
     if name in FAMILIES:
         return name  # type: ignore[return-value]

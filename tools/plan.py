@@ -1,7 +1,7 @@
 """The Plan: what will be drawn with which adapters, what was refused, and why. The one vocabulary of all floors.
 
-The same object in Python, in JSON and in a picture's metadata. `Plan.model_json_schema()` is its schema; `schema_version`
-grows when a field changes meaning. It knows nothing of databases, models or tensors.
+The same object in Python, in JSON and in a picture's metadata. `Plan.model_json_schema()` is its schema;
+`schema_version` grows when a field changes meaning. It knows nothing of databases, models or tensors.
 """
 
 from __future__ import annotations
