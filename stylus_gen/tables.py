@@ -1,0 +1,107 @@
+"""What people see in a terminal: plans, candidates, cards and summaries as tables.
+
+Names and descriptions come from strangers: everything is printed as `Text`, never as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.plan import Candidate, Plan
+
+
+def plain(value: object) -> Text:
+    """Make untrusted text safe to print: no markup, no control characters."""
+    return Text("".join(c if c.isprintable() else " " for c in str(value)))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Build a table of untrusted cells."""
+    made = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(plain(cell) for cell in row))
+    return made
+
+
+def plan_tables(plan: Plan) -> Group:
+    """Show a plan: what each concept got and why, what was refused and why, and what will be drawn."""
+    texts = {c.id: c.text for c in plan.concepts}
+    chosen = {a.concept_id: a for a in plan.assignments}
+    parts: list[RenderableType] = [
+        table(
+            f"{plan.family}, planned by {plan.planner.name}",
+            ("concept", "kind", "adapter", "weight", "from", "triggers", "p", "why"),
+            [
+                (
+                    texts[a.concept_id],
+                    a.kind,
+                    a.name,
+                    f"{a.weight:.2f}",
+                    a.weight_source,
+                    ", ".join(a.trigger_words),
+                    f"{a.score:.2f}",
+                    a.reason,
+                )
+                for a in plan.assignments
+            ]
+            + [
+                (c.text, c.kind, "–", "", "", "", "", "no adapter fits")
+                for c in plan.concepts
+                if c.id not in chosen and c.id in plan.coverage.uncovered
+            ],
+        )
+    ]
+    if plan.rejected:
+        parts += [
+            Text(),
+            table(
+                "refused",
+                ("adapter", "concept", "code", "reason"),
+                [(r.name, texts.get(r.concept_id or "", ""), r.code, r.reason) for r in plan.rejected],
+            ),
+        ]
+    parts += [Text(), Text.assemble(("prompt   ", "bold"), plain(plan.final_prompt))]
+    if plan.assignments and plan.images > 1:
+        rows = " ".join("".join("1" if on else "0" for on in row) for row in plan.masks)
+        parts.append(Text.assemble(("masks    ", "bold"), rows))
+    parts += [Text.assemble(("credit   ", "bold"), plain(line)) for line in plan.verdict.credits]
+    parts += [Text.assemble(("note     ", "bold"), plain(line)) for line in plan.verdict.notes]
+    parts += [Text.assemble(("warning  ", "bold yellow"), plain(line)) for line in plan.warnings]
+    return Group(*parts)
+
+
+def candidate_table(query: str, candidates: Sequence[Candidate]) -> Table:
+    """Show what search found, best first."""
+    return table(
+        query,
+        ("p", "adapter", "version", "kind", "family", "here", "found by", "id"),
+        [
+            (
+                f"{c.score:.2f}",
+                c.name,
+                c.version,
+                c.kind,
+                c.family,
+                "yes" if c.installed else "no",
+                "; ".join(c.evidence),
+                c.adapter_id[:12],
+            )
+            for c in candidates
+        ],
+    )
+
+
+def card_table(card: Card) -> Table:
+    """Show everything known of one adapter, and who said it."""
+    fields = card.model_dump(exclude={"provenance", "examples", "description"}, exclude_defaults=True)
+    rows = [(name, value, card.provenance.get(name, "")) for name, value in fields.items()]
+    rows.append(("description", card.description[:500], card.provenance.get("description", "")))
+    rows += [("example", e.prompt[:200], "" if e.weight is None else f"weight {e.weight:g}") for e in card.examples[:3]]
+    return table(card.name, ("field", "value", "from"), rows)
