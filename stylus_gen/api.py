@@ -6,24 +6,18 @@ Nothing heavy is opened before it is needed: planning never imports torch, searc
 from __future__ import annotations
 
 import contextlib
-import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from stylus_gen.settings import Settings, read_settings
-from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.families import FAMILIES
-from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
 
 if TYPE_CHECKING:
-    from stylus_gen.tools.card import Card
     from stylus_gen.tools.diffusion.recipe import Recipe
     from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.generate import Picture, Studio
-    from stylus_gen.tools.ingest import ImportSummary
     from stylus_gen.tools.store.database import Database
 
 Progress = Callable[[int, int, str], None]

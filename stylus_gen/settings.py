@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("~/.stylus"), description="where the embedded database lives")
     database_url: SecretStr | None = Field(default=None, description="a Postgres server; embedded if unset")
     model: str = Field(default="offline", description="offline, openai:NAME or litellm:NAME")
-    model_base_url: str | None = Field(default=None, description="any OpenAI-compatible server")
+    model_base_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="any OpenAI-compatible server"
+    )
     model_api_key: SecretStr | None = None
     base: str | None = Field(default=None, description="a diffusers folder or hub id; the small world if unset")
     family: Family | None = Field(default=None, description="the base's family, where it cannot be told")

@@ -1,0 +1,227 @@
+"""The command line. Every command opens a `Stylus`, calls one method, and prints a table or JSON.
+
+Exit codes: 0 done, 1 a bug, 130 interrupted; the rest are in `tools.errors.EXIT_CODES`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stylus_gen.bar import progress_bar
+from stylus_gen.tools.errors import EXIT_CODES, BadRequest, StylusError, Unavailable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from stylus_gen.api import Stylus
+
+app = typer.Typer(
+    help="The right LoRA adapters for every prompt: found, judged, weighted, explained and drawn.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+measure = typer.Typer(help="Measure it on your own prompts and adapters.", no_args_is_help=True)
+app.add_typer(measure, name="eval")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Prompt = Annotated[str, typer.Argument(help="What to draw.", show_default=False)]
+Family = Annotated[str | None, typer.Option(help="The base model's family: sd15, sdxl, flux, …", show_default=False)]
+Base = Annotated[str | None, typer.Option(help="A diffusers folder or hub id.", show_default=False)]
+Model = Annotated[str | None, typer.Option(help="offline, openai:NAME or litellm:NAME.", show_default=False)]
+Images = Annotated[int, typer.Option("--images", "-n", min=1, max=64, help="How many pictures.")]
+Seed = Annotated[int | None, typer.Option(help="The first picture's seed; random if not given.", show_default=False)]
+Profile = Annotated[str | None, typer.Option(help="personal, commercial or strict.", show_default=False)]
+Installed = Annotated[bool | None, typer.Option("--installed", help="Only adapters whose files are here.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.", show_default=False)]
+
+
+def show(*parts: RenderableType) -> None:
+    """Print for people."""
+    from rich.console import Console
+
+    Console(soft_wrap=False).print(*parts, sep="\n")
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON object on one line."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+@contextmanager
+def opened(**settings: Any) -> Iterator[Stylus]:
+    """Open a `Stylus` that reports on a progress bar."""
+    from stylus_gen.api import Stylus
+
+    with progress_bar() as progress, Stylus(progress=progress, **settings) as stylus:
+        yield stylus
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A folder of LoRAs, or Civitai .json, .jsonl or .jsonl.gz.")],
+    as_json: Json = False,
+) -> None:
+    """Read adapters into the store. Nothing is copied; run it again whenever the folder changes."""
+    with opened() as stylus:
+        summary = stylus.import_adapters(path)
+    if as_json:
+        return show_json(summary.to_json())
+    from stylus_gen.tables import import_table
+
+    show(import_table(summary))
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="A concept or a whole prompt.")],
+    family: Family = None,
+    base: Base = None,
+    kind: Annotated[str | None, typer.Option(help="style, character, clothing, …", show_default=False)] = None,
+    profile: Profile = None,
+    installed: Installed = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Find adapters; p is the estimated probability that the adapter is right."""
+    with opened(family=family, base=base, profile=profile, installed_only=installed) as stylus:
+        found = stylus.search(text, kind=kind, limit=limit)
+    if as_json:
+        return show_json({"query": text, "candidates": [c.model_dump(mode="json") for c in found]})
+    from stylus_gen.tables import candidate_table
+
+    show(candidate_table(text, found))
+
+
+@app.command("show")
+def show_(
+    adapter: Annotated[str, typer.Argument(help="Its name, id, or any hash of its file.")],
+    as_json: Json = False,
+) -> None:
+    """Show everything known of one adapter, and who said it."""
+    with opened() as stylus:
+        card = stylus.card(adapter)
+    if as_json:
+        return show_json(card.model_dump(mode="json"))
+    from stylus_gen.tables import card_table
+
+    show(card_table(card))
+
+
+@app.command()
+def plan(
+    prompt: Prompt,
+    images: Images = 1,
+    seed: Seed = None,
+    negative: Annotated[str, typer.Option(help="What to keep out of the picture.")] = "",
+    family: Family = None,
+    base: Base = None,
+    model: Model = None,
+    profile: Profile = None,
+    installed: Installed = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Choose adapters, weights and masks for a prompt, and say why."""
+    with opened(family=family, base=base, model=model, profile=profile, installed_only=installed) as stylus:
+        made = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative)
+    if out:
+        out.write_text(made.model_dump_json(indent=2), encoding="utf-8")
+    if as_json:
+        return show_json(made.model_dump(mode="json"))
+    from stylus_gen.tables import plan_tables
+
+    show(plan_tables(made))
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)] = "",
+    plan: Annotated[Path | None, typer.Option(help="Draw this plan instead of a prompt.", show_default=False)] = None,
+    images: Images = 1,
+    seed: Seed = None,
+    negative: Annotated[str, typer.Option(help="What to keep out of the picture.")] = "",
+    control: Annotated[bool, typer.Option(help="Also draw each seed without adapters.")] = False,
+    family: Family = None,
+    base: Base = None,
+    model: Model = None,
+    profile: Profile = None,
+    steps: Annotated[int | None, typer.Option(show_default=False)] = None,
+    guidance: Annotated[float | None, typer.Option(show_default=False)] = None,
+    width: Annotated[int | None, typer.Option(show_default=False)] = None,
+    height: Annotated[int | None, typer.Option(show_default=False)] = None,
+    scheduler: Annotated[str | None, typer.Option(show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(show_default=False)] = None,
+    dtype: Annotated[str | None, typer.Option(show_default=False)] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a prompt, or a plan, with adapters that are here. Run it again to go on after an interruption."""
+    if bool(prompt) == bool(plan):
+        raise BadRequest("give either a prompt or --plan FILE, not both and not neither")
+    drawing = {"steps": steps, "guidance": guidance, "width": width, "height": height, "scheduler": scheduler}
+    who = {"family": family, "base": base, "model": model, "profile": profile}
+    with opened(**drawing, **who, device=device, dtype=dtype, outputs=out, installed_only=True) as stylus:
+        chosen = (
+            stylus.read_plan(plan) if plan else stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative)
+        )
+        result = stylus.generate(chosen, control=control)
+    if as_json:
+        return show_json({"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]})
+    from stylus_gen.tables import plain, plan_tables
+
+    show(plan_tables(chosen), *(plain(path) for path in result.images))
+
+
+@app.command()
+def replay(
+    picture: Annotated[Path, typer.Argument(help="A PNG that Stylus made.")],
+    base: Base = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Make a picture again from the recipe inside it, bit for bit on the same machine."""
+    with opened(base=base, outputs=out) as stylus:
+        again = stylus.replay(picture)
+    if as_json:
+        return show_json({"image": str(again.path), "identical": again.identical, "differences": again.differences})
+    from stylus_gen.tables import plain
+
+    verdict = "identical" if again.identical else f"not identical: {'; '.join(again.differences)}"
+    show(plain(again.path), plain(verdict))
+
+
+@app.command()
+def doctor(base: Base = None, model: Model = None, family: Family = None, as_json: Json = False) -> None:
+    """Say what is configured, what is missing and how to get it."""
+    from stylus_gen.doctor import examine
+
+    with opened(base=base, model=model, family=family) as stylus:
+        findings = examine(stylus)
+    if as_json:
+        show_json({"findings": [f._asdict() for f in findings]})
+    else:
+        from stylus_gen.tables import table
+
+        show(table("doctor", ("what", "state", "detail", "what to do"), findings))
+    if any(f.state == "missing" for f in findings):
+        raise typer.Exit(EXIT_CODES[Unavailable])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; known errors become one sentence and an exit code."""
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except StylusError as error:
+        print(f"stylus: {error.message}", file=sys.stderr)
+        raise SystemExit(EXIT_CODES[type(error)]) from None
+    except KeyboardInterrupt:
+        print("stylus: stopped; what was done is kept, run the same command to go on", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,113 @@
+"""What is configured, what is missing, and how to get it. Opens the database; never calls a paid model."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from stylus_gen.tools.errors import StylusError
+
+if TYPE_CHECKING:
+    from stylus_gen.api import Stylus
+    from stylus_gen.settings import Settings
+
+KEYS = {"openai": "OPENAI_API_KEY"}
+
+
+class Finding(NamedTuple):
+    """One thing looked at."""
+
+    what: str
+    state: Literal["ok", "note", "missing"]
+    detail: str
+    to_do: str = ""
+
+
+def examine(stylus: Stylus) -> list[Finding]:
+    """Look at everything a plan and a picture need."""
+    return [
+        Finding("stylus", "ok", f"{version('stylus-gen')}, Python {platform.python_version()}"),
+        *_database(stylus),
+        _model(stylus.settings),
+        _base(stylus),
+        _device(stylus.settings),
+    ]
+
+
+def _database(stylus: Stylus) -> Iterator[Finding]:
+    kind = "STYLUS_DATABASE_URL" if stylus.settings.database_url else f"embedded in {stylus.settings.home}"
+    try:
+        database = stylus.database
+    except StylusError as error:
+        yield Finding("database", "missing", kind, error.message)
+        return
+    with database.pool.connection() as connection:
+        server = connection.execute("SHOW server_version").fetchone()
+        vector = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+        families = connection.execute("SELECT family, count(*) FROM cards GROUP BY 1 ORDER BY 2 DESC").fetchall()
+        here = connection.execute("SELECT count(*) FROM cards WHERE path IS NOT NULL").fetchone()
+    yield Finding("database", "ok", f"PostgreSQL {server and server[0]}, pgvector {vector and vector[0]}, {kind}")
+    if not families:
+        yield Finding("adapters", "missing", "the store is empty", "stylus import FOLDER")
+        return
+    counts = ", ".join(f"{family} {count}" for family, count in families)
+    yield Finding("adapters", "ok", f"{counts}; files here: {here and here[0]}")
+
+
+def _model(settings: Settings) -> Finding:
+    if settings.model == "offline":
+        return Finding("model", "ok", "offline: plans are made by rules", "set STYLUS_MODEL for a chat model")
+    provider = settings.model.partition(":")[0]
+    if provider == "litellm" and not find_spec("litellm"):
+        return Finding("model", "missing", settings.model, "pip install 'stylus-gen[litellm]'")
+    if settings.model_base_url:
+        return _reach(settings)
+    key = KEYS.get(provider)
+    if key and not settings.model_api_key and key not in os.environ:
+        return Finding("model", "missing", settings.model, f"set {key} or STYLUS_MODEL_API_KEY")
+    return Finding("model", "ok", settings.model)
+
+
+def _reach(settings: Settings) -> Finding:
+    url = f"{(settings.model_base_url or '').rstrip('/')}/models"
+    secret = settings.model_api_key.get_secret_value() if settings.model_api_key else "none"
+    try:
+        with urlopen(Request(url, headers={"Authorization": f"Bearer {secret}"}), timeout=5) as reply:
+            names = [str(m.get("id")) for m in json.load(reply).get("data", [])]
+    except (URLError, OSError, ValueError) as error:
+        return Finding("model", "missing", f"{settings.model} at {url}: {error}", "start the server or mend the address")
+    return Finding("model", "ok", f"{settings.model} at {settings.model_base_url}; it serves {', '.join(names)}")
+
+
+def _base(stylus: Stylus) -> Finding:
+    try:
+        base, family = stylus.base, stylus.family
+    except StylusError as error:
+        return Finding("base", "missing", stylus.settings.base or "none", error.message)
+    if not Path(base).exists():
+        return Finding("base", "note", f"{base}, family {family}", "not a folder: it is fetched from the hub when used")
+    return Finding("base", "ok", f"{base}, family {family}")
+
+
+def _device(settings: Settings) -> Finding:
+    if not find_spec("torch"):
+        return Finding("device", "missing", "torch is not installed", f"{sys.executable} -m pip install torch")
+    import torch
+
+    if settings.device:
+        return Finding("device", "ok", settings.device)
+    if torch.cuda.is_available():
+        return Finding("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
+    if torch.backends.mps.is_available():
+        return Finding("device", "ok", "mps")
+    threads = torch.get_num_threads()
+    return Finding("device", "note", f"cpu, {threads} threads", "fine for the small world; large bases want a GPU")
