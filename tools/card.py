@@ -53,7 +53,8 @@ class Card(BaseModel):
     """One adapter file (a version of a model) and what we know of it.
 
     ``id`` is the file's SHA-256 in lower-case hex where anybody knows it, else ``<source>-<version id>``.
-    ``model_key`` groups the versions of one model, ``<source>-<model id>``.
+    ``model_key`` groups the versions of one model, ``<source>-<model id>``; ``version_key`` the files of one version
+    (empty: the file is the version's only one).
     ``trigger_groups`` are alternatives: a group fits one concept; never are all of them added.
     ``provenance`` says which source each field came from.
     """
@@ -62,6 +63,7 @@ class Card(BaseModel):
 
     id: str
     model_key: str
+    version_key: str = ""
     sha256: str | None = None
     aliases: dict[Literal["autov1", "autov2", "autov3", "crc32", "blake3"], str] = Field(default_factory=dict)
     name: str

@@ -1,0 +1,168 @@
+"""The adapters' cards in the database: written by what sources tell, read by id, hash or name.
+
+Batches are transactions: an import that is killed keeps what it has written and can be run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.store.batch import Batch
+from stylus_gen.tools.store.database import Connection, Database
+from stylus_gen.tools.store.merge import to_card
+
+BATCH = 200
+# All writers of the catalogue take turns: two imports at once must not both take the same file for new.
+WRITERS = 0x57592
+HASH_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of some cards: ``taken`` are new, ``merged`` joined a file known under another model.
+
+    ``changed`` are the ids whose cards must be indexed again; ``reuploads`` pairs (model key told, model key kept).
+    """
+
+    taken: int = 0
+    updated: int = 0
+    merged: int = 0
+    unchanged: int = 0
+    changed: tuple[str, ...] = ()
+    reuploads: tuple[tuple[str, str], ...] = ()
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.taken + other.taken,
+            self.updated + other.updated,
+            self.merged + other.merged,
+            self.unchanged + other.unchanged,
+            tuple(dict.fromkeys(self.changed + other.changed)),
+            self.reuploads + other.reuploads,
+        )
+
+
+def upsert_cards(db: Database, cards: Iterable[Card], *, source: str) -> Counts:
+    """Write what ``source`` tells; fields with a provenance of their own keep it. Telling the same again is free.
+
+    Empty fields never overwrite; of two sources the one with more authority is believed (merge.py).
+    """
+    counts = Counts()
+    for batch in _batched(cards, BATCH):
+        with db.pool.connection() as conn, conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
+            counts += _upsert(conn, batch, source)
+    return counts
+
+
+def get_card(db: Database, key: str) -> Card:
+    """Find one card by its id, a hash or a hash's unique beginning (6 digits or more), or its exact name.
+
+    A model's name or key stands for its newest version. Raises BadRequest if none or several fit.
+    """
+    for find in (_by_id, _by_hash, _by_name):
+        ids = find(db, key.strip())
+        if len(ids) == 1:
+            return get_cards(db, ids)[0]
+        if ids:
+            names = "; ".join(f"{c.name} {c.version} = {c.id[:12]}" for c in get_cards(db, ids[:5]))
+            raise BadRequest(f"{key!r} names {len(ids)} adapters ({names}): give more digits of the hash", key=key)
+    raise BadRequest(f"no adapter is called {key!r}: expected an id, 6 or more digits of a hash, or an exact name")
+
+
+def get_cards(db: Database, ids: Sequence[str]) -> list[Card]:
+    """Read the cards with these ids, in their order; ids that nobody has are left out."""
+    with db.pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute("SELECT * FROM cards WHERE id = ANY(%s)", (list(ids),)).fetchall()
+    cards = {row["id"]: to_card(row) for row in rows}
+    return [cards[i] for i in ids if i in cards]
+
+
+def count_cards(db: Database) -> int:
+    """Count the adapters."""
+    return len(_ids(db, "SELECT id FROM files", ()))
+
+
+def path_of(db: Database, adapter_id: str) -> Path | None:
+    """Say where an adapter's file is on this machine; None if it is not, or not any more."""
+    with db.pool.connection() as conn:
+        row = conn.execute("SELECT path FROM files WHERE id = %s", (adapter_id,)).fetchone()
+    path = Path(row[0]) if row and row[0] else None
+    return path if path and path.is_file() else None
+
+
+def _by_id(db: Database, key: str) -> list[str]:
+    return _ids(db, "SELECT id FROM files WHERE id = %s", (key,))
+
+
+def _by_hash(db: Database, key: str) -> list[str]:
+    digits = key.lower()
+    if len(digits) < HASH_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        return []
+    return _ids(
+        db,
+        "SELECT DISTINCT file_id FROM hashes WHERE value >= %s AND value < %s ORDER BY file_id",
+        (digits, digits + "g"),
+    )
+
+
+def _by_name(db: Database, key: str) -> list[str]:
+    """Find the newest file of each model that is called so, or the files with this stem."""
+    return _ids(
+        db,
+        """
+        SELECT DISTINCT ON (model_key) id FROM cards
+        WHERE model_key = %(key)s OR lower(name) = lower(%(key)s)
+           OR lower(regexp_replace(file_name, '\\.safetensors$', '', 'i')) = lower(%(key)s)
+        ORDER BY model_key,
+                 lower(regexp_replace(file_name, '\\.safetensors$', '', 'i')) = lower(%(key)s) DESC,
+                 created_at DESC NULLS LAST, id
+        """,
+        {"key": key},
+    )
+
+
+def _ids(db: Database, query: Any, parameters: Any) -> list[str]:
+    with db.pool.connection() as conn:
+        return [row[0] for row in conn.execute(query, parameters)]
+
+
+def _batched(cards: Iterable[Card], size: int) -> Iterator[list[Card]]:
+    iterator = iter(cards)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _upsert(conn: Connection, cards: list[Card], source: str) -> Counts:
+    batch = Batch(conn, source)
+    told = {(card.id, card.model_key): _digest(card) for card in cards}
+    before = batch.digests(told)
+    changed = [card for card in cards if before.get((card.id, card.model_key)) != told[card.id, card.model_key]]
+    batch.load(changed)
+    outcomes = [batch.add(card, told[card.id, card.model_key]) for card in changed]
+    ids = batch.write()
+    return Counts(
+        taken=outcomes.count("taken"),
+        updated=outcomes.count("updated"),
+        merged=outcomes.count("merged"),
+        unchanged=len(cards) - len(changed) + outcomes.count("unchanged"),
+        changed=tuple(ids),
+        reuploads=tuple(batch.reuploads),
+    )
+
+
+def _digest(card: Card) -> str:
+    """Hash what is told; the order of a set must not matter."""
+    told = card.model_dump(mode="json")
+    told["licence"]["commercial"] = sorted(told["licence"]["commercial"] or ())
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

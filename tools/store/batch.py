@@ -1,0 +1,209 @@
+"""One transaction's worth of cards on their way into the three tables: loaded, joined with what is there, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.store.database import Connection
+from stylus_gen.tools.store.merge import FILE, MODEL, VERSION, Told, authority, from_columns, merge, tell, to_columns
+
+Outcome = Literal["taken", "updated", "merged", "unchanged"]
+
+# Hashes long enough to say that two files are one; a CRC32 or AutoV1 (32 bits) is not.
+IDENTITY = ("sha256", "blake3", "autov3", "autov2")
+JSON = ("trigger_groups", "examples")
+
+
+class Batch:
+    """The rows that some cards touch. Add the cards in order, then write."""
+
+    def __init__(self, conn: Connection, source: str) -> None:
+        self.conn = conn
+        self.source = source
+        self.models: dict[str, Told] = {}
+        self.versions: dict[str, Told] = {}
+        self.files: dict[str, Told] = {}
+        self.hashes: dict[tuple[str, str], set[str]] = {}
+        self.renamed: dict[str, str] = {}
+        self.tellings: dict[tuple[str, str], tuple[str, str]] = {}
+        self.reuploads: list[tuple[str, str]] = []
+        self.written: set[str] = set()
+
+    def digests(self, told: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Read what the source last said, by (id told, model key)."""
+        rows = self.conn.execute(
+            "SELECT told_id, model_key, digest FROM tellings WHERE source = %s AND told_id = ANY(%s)",
+            (self.source, [told_id for told_id, _ in told]),
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def load(self, cards: list[Card]) -> None:
+        """Read all rows that these cards may touch."""
+        values = list({value for card in cards for _, value in _hashes(card)})
+        for value, kind, file_id in self.conn.execute(
+            "SELECT value, kind, file_id FROM hashes WHERE value = ANY(%s)", (values,)
+        ):
+            self.hashes.setdefault((kind, value), set()).add(file_id)
+        ids = {i for found in self.hashes.values() for i in found} | {card.id for card in cards}
+        self.files = self._read("files", "id", ids)
+        keys = {told["version_key"][0] for told in self.files.values()} | {_version_key(card) for card in cards}
+        self.versions = self._read("versions", "key", keys)
+        keys = {told["model_key"][0] for told in self.versions.values()} | {card.model_key for card in cards}
+        self.models = self._read("models", "key", keys)
+
+    def add(self, card: Card, digest: str) -> Outcome:
+        """Join a card with the rows."""
+        if self.tellings.get((card.id, card.model_key), ("", ""))[0] == digest:
+            return "unchanged"
+        file_id, outcome = self._file(card)
+        for kind, value in _hashes(card):
+            self.hashes.setdefault((kind, value), set()).add(file_id)
+        self.tellings[card.id, card.model_key] = (digest, file_id)
+        self.written.add(file_id)
+        return outcome
+
+    def write(self) -> list[str]:
+        """Write all rows; return the ids of the files whose cards may have changed, in order."""
+        if not self.written:
+            return []
+        for old, new in self.renamed.items():
+            self.conn.execute("UPDATE files SET id = %s WHERE id = %s", (new, old))
+        self._write("models", "key", MODEL, self.models)
+        self._write("versions", "key", VERSION, self.versions)
+        self._write("files", "id", FILE, self.files)
+        with self.conn.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO hashes (kind, value, file_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                [(*key, i) for key, ids in self.hashes.items() for i in ids if i in self.written],
+            )
+            cursor.executemany(
+                "INSERT INTO tellings (source, told_id, model_key, digest, file_id) VALUES (%s, %s, %s, %s, %s) "
+                "ON CONFLICT (source, told_id, model_key) "
+                "DO UPDATE SET digest = EXCLUDED.digest, file_id = EXCLUDED.file_id",
+                [(self.source, *told, digest, self._current(i)) for told, (digest, i) in self.tellings.items()],
+            )
+        self._sweep()
+        rows = self.conn.execute("SELECT id FROM cards WHERE model_key = ANY(%s) ORDER BY id", (list(self.models),))
+        return [row[0] for row in rows]
+
+    def _file(self, card: Card) -> tuple[str, Outcome]:
+        """Join the file's row, and with it the rows of the version and the model that it belongs to."""
+        own = _version_key(card)
+        told = tell(card.model_copy(update={"version_key": own}), FILE, self.source)
+        found = self._find(card)
+        if found is None:
+            self.files[card.id] = told
+            self._version(own, card, fill_only=False)
+            return card.id, "taken"
+        old = self.files[found]
+        reupload = _rival(old["version_key"], told["version_key"])
+        self.files[found] = merge(old, told, fill_only=reupload)
+        kept = self.files[found]["version_key"][0]
+        self._move(old["version_key"][0], kept, card.model_key)
+        self._version(kept, card, fill_only=reupload)
+        if reupload and card.model_key != (holder := self.versions[kept]["model_key"][0]):
+            self.reuploads.append((card.model_key, holder))
+        return self._rename(found), "updated" if old["version_key"][0] == own else "merged"
+
+    def _version(self, key: str, card: Card, *, fill_only: bool) -> None:
+        told = tell(card, VERSION, self.source)
+        if key != _version_key(card):
+            del told["model_key"]  # this version is another model's
+        self.versions[key] = merge(self.versions.get(key, {}), told, fill_only=fill_only)
+        model = self.versions[key]["model_key"][0]
+        self.models[model] = merge(self.models.get(model, {}), tell(card, MODEL, self.source), fill_only=fill_only)
+
+    def _move(self, old: str, new: str, model: str) -> None:
+        """Take along what was told of the version that a file leaves, and of its model."""
+        if old == new:
+            return
+        left = dict(self.versions[old])
+        left_model = self.models[left.pop("model_key")[0]]
+        self.versions[new] = merge(left, self.versions.get(new, {}))
+        self.models[model] = merge(left_model, self.models.get(model, {}))
+
+    def _find(self, card: Card) -> str | None:
+        """Find the file that this card is about: by id, or by a hash that one file alone has."""
+        if card.id in self.files:
+            return card.id
+        for kind, value in _hashes(card):
+            ids = self.hashes.get((kind, value), set()) if kind in IDENTITY else set()
+            if kind != "sha256" and card.sha256:
+                ids = {i for i in ids if "sha256" not in self.files[i]}
+            if len(ids) == 1:
+                return next(iter(ids))
+        return None
+
+    def _rename(self, file_id: str) -> str:
+        """Call the file by its SHA-256 once somebody knows it."""
+        sha256: str = self.files[file_id].get("sha256", (file_id, ""))[0]
+        if sha256 != file_id:
+            self.files[sha256] = self.files.pop(file_id)
+            self.renamed[file_id] = sha256
+            for ids in self.hashes.values():
+                if file_id in ids:
+                    ids.remove(file_id)
+                    ids.add(sha256)
+        return sha256
+
+    def _current(self, file_id: str) -> str:
+        return self.renamed.get(file_id, file_id)
+
+    def _sweep(self) -> None:
+        """Delete versions and models that have lost their last file."""
+        self.conn.execute(
+            "DELETE FROM versions WHERE key = ANY(%s) AND NOT EXISTS (SELECT FROM files WHERE version_key = key)",
+            (list(self.versions),),
+        )
+        self.conn.execute(
+            "DELETE FROM models WHERE key = ANY(%s) AND NOT EXISTS (SELECT FROM versions WHERE model_key = models.key)",
+            (list(self.models),),
+        )
+
+    def _read(self, table: str, key: str, keys: set[str]) -> dict[str, Told]:
+        query = sql.SQL("SELECT * FROM {} WHERE {} = ANY(%s)").format(sql.Identifier(table), sql.Identifier(key))
+        with self.conn.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(query, (list(keys),)).fetchall()
+        return {row[key]: from_columns(row, row["provenance"]) for row in rows}
+
+    def _write(self, table: str, key: str, level: dict[str, Any], records: dict[str, Told]) -> None:
+        columns = [key, *level, "provenance"]
+        query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
+            sql.Identifier(key),
+            sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(c)) for c in columns[1:]),
+        )
+        with self.conn.cursor() as cursor:
+            cursor.executemany(query, [_row(i, told, level) for i, told in records.items()])
+
+
+def _row(key: str, told: Told, level: dict[str, Any]) -> list[Any]:
+    row, provenance = to_columns(told, level)
+    values = [Jsonb(value) if column in JSON else value for column, value in row.items()]
+    return [key, *values, Jsonb(provenance)]
+
+
+def _version_key(card: Card) -> str:
+    return card.version_key or card.id
+
+
+def _rival(old: tuple[Any, str], new: tuple[Any, str]) -> bool:
+    """Say whether two sources of one authority place a file differently: somebody uploaded it again."""
+    return bool(old[0] != new[0] and authority(old[1]) == authority(new[1]))
+
+
+def _hashes(card: Card) -> list[tuple[str, str]]:
+    """List a card's hashes, the surest first."""
+    known: dict[str, str] = {kind: value.lower() for kind, value in card.aliases.items()}
+    if card.sha256:
+        known |= {"sha256": card.sha256, "autov2": card.sha256[:10]}
+    order = [kind for kind in IDENTITY if kind in known] + [kind for kind in known if kind not in IDENTITY]
+    return [(kind, known[kind]) for kind in order]

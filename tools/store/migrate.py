@@ -1,0 +1,58 @@
+"""Migrations: the files ``sql/NNN_name.sql``, run in order, once each. It knows nothing of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from typing import Any, LiteralString, cast
+
+import psycopg
+
+from stylus_gen.tools.errors import Unavailable
+
+# Any constant will do; every process must use the same one.
+LOCK = 0x57591
+
+LEDGER = """
+CREATE TABLE IF NOT EXISTS migrations (
+    name text PRIMARY KEY,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+def migrate(conn: psycopg.Connection[Any]) -> list[str]:
+    """Apply what is not applied yet, one transaction a file, under an advisory lock; return the names applied.
+
+    Raises Unavailable when a file that was applied has been edited since.
+    """
+    applied = []
+    for name, text in _files():
+        with conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            conn.execute(LEDGER)
+            if _is_new(conn, name, text):
+                conn.execute(cast(LiteralString, text))
+                applied.append(name)
+    return applied
+
+
+def _files() -> list[tuple[str, str]]:
+    folder = resources.files("stylus_gen.sql")
+    names = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
+    return [(name, folder.joinpath(name).read_text("utf-8")) for name in names]
+
+
+def _is_new(conn: psycopg.Connection[Any], name: str, text: str) -> bool:
+    """Record the file as applied; False if it was already."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    row = conn.execute("SELECT sha256 FROM migrations WHERE name = %s", (name,)).fetchone()
+    if row is None:
+        conn.execute("INSERT INTO migrations (name, sha256) VALUES (%s, %s)", (name, digest))
+        return True
+    if row[0] != digest:
+        raise Unavailable(
+            f"migration {name!r} was edited after this database applied it; "
+            "install the version that made the database, or make a new one and import again"
+        )
+    return False
