@@ -1,0 +1,116 @@
+"""Train the world: judge, autoencoder, base, adapters. `python -m stylus_gen.world.train`
+
+Resumable: a stage whose result is in the cache is not run again, and a stage that was cut goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stylus_gen.world.captions import build_tokenizer
+from stylus_gen.world.judge import Judge, build_text_tower, examine, judge_loss, save_judge, split, to_pixels
+from stylus_gen.world.loop import Schedule, fit
+from stylus_gen.world.pictures import Grid, load_grid
+from stylus_gen.world.vae import build_vae, encode, vae_loss
+
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a run works: its cache, its grid of pictures, and how much of the schedule to run."""
+
+    cache: Path
+    grid: Grid
+    share: float
+
+    def schedule(self, steps: int, rate: float, average: float) -> Schedule:
+        """Give a schedule shortened to the share of the steps that was asked for."""
+        return Schedule(max(1, round(steps * self.share)), rate, average=average)
+
+
+def show(done: int, total: int, message: str) -> None:
+    """Print progress as one line that is rewritten on a terminal, as lines elsewhere."""
+    end = "\r" if sys.stdout.isatty() and done < total else "\n"
+    print(f"{time.strftime('%H:%M:%S')} {done}/{total} {message}", end=end, flush=True)
+
+
+def note(shop: Workshop, stage: str, **facts: object) -> None:
+    """Write down what a stage really did, for the model card."""
+    path = shop.cache / "log.json"
+    log = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    log[stage] = facts
+    path.write_text(json.dumps(log, indent=1) + "\n", "utf-8")
+
+
+def train_judge(shop: Workshop) -> None:
+    """Train and examine the judge."""
+    folder = shop.cache / "judge"
+    if (folder / "judge.json").is_file():
+        return
+    torch.manual_seed(SEED)
+    tokenizer = build_tokenizer()
+    judge = Judge(build_text_tower(tokenizer))
+    seen, kept = split(shop.grid)
+    schedule, began = shop.schedule(700, 2e-3, 40), time.monotonic()
+    loss = fit(
+        judge, lambda g: judge_loss(judge, tokenizer, seen, g, 96), schedule,
+        seed=SEED, checkpoint=shop.cache / "judge.ckpt.safetensors", progress=show, label="judge",
+    )  # fmt: skip
+    facts = examine(judge, kept)
+    save_judge(judge, tokenizer, folder, facts)
+    note(shop, "judge", steps=schedule.steps, batch=96, minutes=_minutes(began), loss=loss, held_out=facts)
+    show(schedule.steps, schedule.steps, f"judge on held-out pictures: {facts}")
+
+
+def train_vae(shop: Workshop) -> None:
+    """Train the autoencoder and set its scaling factor so that latents have unit variance."""
+    folder = shop.cache / "vae"
+    if (folder / "config.json").is_file():
+        return
+    torch.manual_seed(SEED)
+    vae = build_vae(shop.grid.size)
+    pixels = to_pixels(shop.grid.pixels[shop.grid.present])
+    schedule, began = shop.schedule(1500, 1.5e-3, 50), time.monotonic()
+    loss = fit(
+        vae, lambda g: vae_loss(vae, pixels, g, 32), schedule,
+        seed=SEED, checkpoint=shop.cache / "vae.ckpt.safetensors", progress=show, label="autoencoder",
+    )  # fmt: skip
+    vae.eval().register_to_config(scaling_factor=1.0)
+    vae.register_to_config(scaling_factor=round(1 / encode(vae, pixels).std().item(), 4))
+    vae.save_pretrained(folder)
+    note(shop, "vae", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
+
+
+def _minutes(began: float) -> float:
+    return round((time.monotonic() - began) / 60, 1)
+
+
+def main() -> None:
+    """Run the stages in order."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "stylus-world")
+    parser.add_argument("--size", type=int, default=32, choices=(32, 64), help="side of a picture in pixels")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the steps to run (0.01 for a rehearsal)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--stages", nargs="+", default=["judge", "vae"])
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cache = args.cache / f"{args.size}"
+    cache.mkdir(parents=True, exist_ok=True)
+    shop = Workshop(cache, load_grid(args.cache, args.size, show), args.share)
+    stages = {"judge": train_judge, "vae": train_vae}
+    for stage in args.stages:
+        stages[stage](shop)
+
+
+if __name__ == "__main__":
+    main()
