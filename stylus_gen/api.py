@@ -6,7 +6,8 @@ Nothing heavy is opened before it is needed: planning never imports torch, searc
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -95,21 +96,152 @@ class Stylus:
     @cached_property
     def base(self) -> str:
         """Name the base model: the one that is set, else the small world's."""
-        if self.settings.base:
-            return self.settings.base
         from stylus_gen.world import base_path
 
-        return str(base_path())
+        return self.settings.base or str(base_path())
+
+    @cached_property
+    def family(self) -> Family:
+        """Name the base's family, without loading the base. Raises BadRequest where it cannot be told."""
+        from stylus_gen.tools.diffusion.family import base_family
+
+        return self.settings.family or base_family(self.base)[0]
 
     @cached_property
     def studio(self) -> Studio:
         """Load the base model."""
-        from stylus_gen.tools.generate import open_studio
+        from stylus_gen.tools.diffusion.studio import open_studio
 
-        return open_studio(
-            self.base,
-            device=self.settings.device,
-            dtype=self.settings.dtype,
-            family=self.settings.family,
-            progress=self.progress,
+        of = self.settings
+        return open_studio(self.base, device=of.device, dtype=of.dtype, family=of.family, progress=self.progress)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Open the chat model, or the offline rules."""
+        from stylus_gen.agent.chat_model import open_planner
+
+        key = self.settings.model_api_key
+        return open_planner(
+            self.settings.model,
+            base_url=self.settings.model_base_url,
+            api_key=key.get_secret_value() if key else None,
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """Read the policy off the settings."""
+        of = self.settings
+        return Policy(profile=of.profile, nsfw_level=of.nsfw_level, installed_only=of.installed_only)
+
+    def import_adapters(self, path: str | Path) -> ImportSummary:
+        """Read a folder of adapters, or a file of Civitai model objects, into the store."""
+        from stylus_gen.tools.ingest import import_adapters
+
+        return import_adapters(self.database, Path(path), embedder=self.embedder, progress=self.progress)
+
+    def card(self, adapter: str) -> Card:
+        """Read one card by id, hash or name."""
+        from stylus_gen.tools.store.adapters import get_card
+
+        return get_card(self.database, adapter)
+
+    def search(self, text: str, *, kind: Kind | None = None, limit: int = 10) -> list[Candidate]:
+        """Find adapters for one concept or a whole prompt, best first."""
+        from stylus_gen.tools.search import search_adapters
+
+        self._stock()
+        kinds = [kind] if kind else None
+        found = search_adapters(
+            self.database, self.embedder, text, [], family=self.family, policy=self.policy, limit=limit, kinds=kinds
+        )
+        return list(found["prompt"])
+
+    def plan(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> Plan:
+        """Choose adapters, weights and masks for a prompt, and say why.
+
+        ``more`` are the other fields of `PlanRequest`: negative_prompt, pinned, banned, diversity, … A seed that is not
+        given is drawn at random and recorded in the plan.
+        """
+        from stylus_gen.agent.graph import plan_prompt
+        from stylus_gen.agent.request import Budget, PlanRequest
+
+        of = self.settings
+        request = PlanRequest(
+            prompt=prompt,
+            images=images,
+            seed=secrets.randbits(32) if seed is None else seed,
+            family=self.family,
+            base=self.base,
+            policy=self.policy,
+            max_adapters=of.max_adapters,
+            budget=Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
+            **more,
+        )
+        self._stock()
+        return plan_prompt(request, self._context)
+
+    def read_plan(self, path: str | Path) -> Plan:
+        """Read a plan that `Plan.model_dump_json` wrote. Raises BadRequest if it is none."""
+        from stylus_gen.tools.plan import Plan
+
+        try:
+            return Plan.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise BadRequest(f"the plan {str(path)!r} cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise BadRequest(f"{str(path)!r} is not a plan: {where}: {first['msg']}") from None
+
+    def generate(self, plan: Plan, *, control: bool = False) -> Result:
+        """Draw a plan, one picture a mask row; with ``control`` also each seed without adapters."""
+        from stylus_gen.tools.generate import generate
+
+        return Result(
+            generate(
+                plan,
+                studio=self.studio,
+                files=self._files(a.adapter_id for a in plan.assignments),
+                settings=self._render(control),
+                out_dir=self.settings.outputs,
+                progress=self.progress,
+            )
+        )
+
+    def replay(self, picture: str | Path) -> Replayed:
+        """Make a picture again from the recipe inside it."""
+        from stylus_gen.tools.diffusion.recipe import read_recipe
+        from stylus_gen.tools.generate import replay
+
+        recipe = read_recipe(Path(picture))
+        files = self._files(a.adapter_id for a in recipe.plan.assignments)
+        return replay(
+            Path(picture), studio=self.studio, files=files, out_dir=self.settings.outputs, progress=self.progress
+        )
+
+    def _files(self, ids: Iterable[str]) -> dict[str, Path]:
+        from stylus_gen.tools.store.adapters import path_of
+
+        paths = {i: path_of(self.database, i) for i in ids}
+        return {i: path for i, path in paths.items() if path}
+
+    def _stock(self) -> None:
+        """Make sure that the store holds adapters for the base; the small world brings its own.
+
+        Raises BadRequest if there is none.
+        """
+        from stylus_gen.tools.store.adapters import count_families
+
+        counts = count_families(self.database)
+        if any(counts.get(family) for family in usable_families(self.family)):
+            return
+        if self.settings.base is None and self.family == "world":
+            from stylus_gen.world import adapters_path
+
+            self.import_adapters(adapters_path())
+            return
+        have = ", ".join(f"{family} {n}" for family, n in counts.items()) or "nothing"
+        raise BadRequest(
+            f"the base is {self.family} and the store holds no adapter for it (it holds: {have}); "
+            "import some with `stylus import FOLDER`, or choose another --base or --family"
         )
