@@ -8,20 +8,42 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from stylus_gen.world.base import (
+    Material,
+    base_captions,
+    build_scheduler,
+    build_unet,
+    diffusion_loss,
+    read_captions,
+    save_pipeline,
+)
 from stylus_gen.world.captions import build_tokenizer
-from stylus_gen.world.judge import Judge, build_text_tower, examine, judge_loss, save_judge, split, to_pixels
+from stylus_gen.world.judge import (
+    Judge,
+    build_text_tower,
+    examine,
+    judge_loss,
+    load_judge,
+    save_judge,
+    split,
+    to_pixels,
+)
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.pictures import Grid, load_grid
+from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS, UNSEEN
 from stylus_gen.world.vae import build_vae, encode, vae_loss
 
 SEED = 7
+BASE_STEPS = 4200
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,44 @@ def train_vae(shop: Workshop) -> None:
     note(shop, "vae", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
 
 
+def train_base(shop: Workshop) -> None:
+    """Train the UNet on the things that are not held back, in the base's style, and write the pipeline."""
+    folder = shop.cache / "base"
+    if (folder / "model_index.json").is_file():
+        return
+    judge, tokenizer = load_judge(shop.cache / "judge")
+    vae = load_vae(shop)
+    material = base_material(shop, judge, tokenizer, vae)
+    torch.manual_seed(SEED)
+    unet, scheduler = build_unet(shop.grid.size), build_scheduler()
+    schedule, began = shop.schedule(BASE_STEPS, 6e-4, 100), time.monotonic()
+    loss = fit(
+        unet, lambda g: diffusion_loss(unet, scheduler, material, g, 64), schedule,
+        seed=SEED, checkpoint=shop.cache / "base.ckpt.safetensors", progress=show, label="base",
+    )  # fmt: skip
+    save_pipeline(judge, tokenizer, vae, unet, folder)
+    note(shop, "base", steps=schedule.steps, batch=64, minutes=_minutes(began), loss=loss)
+
+
+def load_vae(shop: Workshop) -> Any:
+    """Read the trained autoencoder."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(shop.cache / "vae").eval()
+
+
+def base_material(shop: Workshop, judge: Judge, tokenizer: Any, vae: Any) -> Material:
+    """Encode the pictures that the base learns and 32 captions for each."""
+    rng = random.Random(SEED)
+    names = [thing for thing in THINGS if thing not in UNSEEN]
+    rows = [list(THINGS).index(thing) for thing in names]
+    style = [s.name for s in STYLES].index(BASE_STYLE)
+    captions = [c for thing in names for c in base_captions(thing, 32, rng)]
+    texts = read_captions(judge, tokenizer, captions).unflatten(0, (len(names), 32))
+    latents = encode(vae, to_pixels(shop.grid.pixels[rows, style]))
+    return Material(latents, texts, read_captions(judge, tokenizer, [""])[0])
+
+
 def _minutes(began: float) -> float:
     return round((time.monotonic() - began) / 60, 1)
 
@@ -101,13 +161,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, choices=(32, 64), help="side of a picture in pixels")
     parser.add_argument("--share", type=float, default=1.0, help="share of the steps to run (0.01 for a rehearsal)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--stages", nargs="+", default=["judge", "vae"])
+    parser.add_argument("--stages", nargs="+", default=["judge", "vae", "base"])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cache = args.cache / f"{args.size}"
     cache.mkdir(parents=True, exist_ok=True)
     shop = Workshop(cache, load_grid(args.cache, args.size, show), args.share)
-    stages = {"judge": train_judge, "vae": train_vae}
+    stages = {"judge": train_judge, "vae": train_vae, "base": train_base}
     for stage in args.stages:
         stages[stage](shop)
 
