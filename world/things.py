@@ -109,8 +109,17 @@ STYLES: tuple[Style, ...] = (
     ),
 )  # fmt: skip
 
-# Held back from the base: one in four, spread evenly over the table, so that subject adapters have something to add.
-UNSEEN: tuple[str, ...] = tuple(key for i, key in enumerate(THINGS) if i % 4 == 2)
+# Held back from the base, so that subject adapters have something to add: one in four, spread evenly over the table.
+# Cats and rockets are what newcomers ask for first; they are swapped for others.
+_SWAPPED = {"cat": "elephant", "rocket": "airplane"}
+UNSEEN: tuple[str, ...] = tuple(_SWAPPED.get(key, key) for i, key in enumerate(THINGS) if i % 4 == 2)
+
+# Those of them that have an adapter.
+SUBJECTS: tuple[str, ...] = (
+    "dog-face", "koala", "penguin", "sunflower", "bear", "elephant", "hamburger", "red-apple", "soft-ice-cream",
+    "helicopter", "airplane", "tractor", "snowman", "volcano", "musical-keyboard", "television", "hammer",
+    "light-bulb", "jack-o-lantern", "wrapped-gift",
+)  # fmt: skip
 
 
 def held_out(thing: str, style: str) -> bool:
