@@ -17,7 +17,7 @@ CREATE TABLE models (
     licence_name text,
     poi boolean NOT NULL,                    -- shows a real person
     minor boolean NOT NULL,
-    nsfw_level smallint NOT NULL,            -- the highest level as one bit: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX, 32 blocked
+    nsfw_level smallint NOT NULL,            -- bitmask of its pictures: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX, 32 blocked
     provenance jsonb NOT NULL
 );
 CREATE INDEX models_name ON models (lower(name));

@@ -90,7 +90,16 @@ def get_cards(db: Database, ids: Sequence[str]) -> list[Card]:
 
 def count_cards(db: Database) -> int:
     """Count the adapters."""
-    return len(_ids(db, "SELECT id FROM files", ()))
+    return sum(count_families(db).values())
+
+
+def count_families(db: Database) -> dict[str, int]:
+    """Count the adapters of each family, the largest first."""
+    with db.pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT family, count(*) FROM files JOIN versions ON key = version_key GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
+        return {family: count for family, count in rows}
 
 
 def path_of(db: Database, adapter_id: str) -> Path | None:

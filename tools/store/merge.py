@@ -15,6 +15,7 @@ Told = dict[str, tuple[Any, str]]
 
 # Rising authority. "tensors" is a family read off the tensors' names and shapes, see `_family`.
 AUTHORITY = ("tensors", "header", "a1111", "lora-manager", "civitai", "user")
+BLOCKED = 32
 WEIGHT_AUTHORITY = (None, "default", "kind", "author", "examples", "user")
 
 # Each level's columns and what an untold column holds.
@@ -48,7 +49,7 @@ def merge(old: Told, new: Told, *, fill_only: bool = False) -> Told:
         if field not in old:
             merged[field] = (value, source)
         elif field in ("poi", "minor", "nsfw_level"):
-            merged[field] = max(old[field], (value, source), key=lambda told: told[0])
+            merged[field] = max(old[field], (value, source), key=_strictness)
         elif not fill_only and _believed(field, old[field], (value, source)):
             merged[field] = (value, source)
     return merged
@@ -63,6 +64,12 @@ def _believed(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
         if ranks[0] != ranks[1]:
             return ranks[1] > ranks[0]
     return authority(new[1]) >= authority(old[1])
+
+
+def _strictness(told: tuple[int, str]) -> tuple[int, int, int]:
+    """Rank levels of safety: blocked first, then by the mildest picture there is; True is stricter than False."""
+    level = int(told[0])
+    return level & BLOCKED, level & -level, level
 
 
 def _contradict(a: str, b: str) -> bool:
