@@ -1,0 +1,82 @@
+"""One call to a chat model: bounded in time, its errors sorted into try again, ask differently, and tell the user.
+
+The clients' errors are OpenAI's classes, which litellm's subclass as well.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import openai
+from langchain_core.messages import AIMessage
+
+from stylus_gen.agent.planner import ModelFailed
+from stylus_gen.tools.errors import Unavailable
+
+# What the client libraries raise over an answer that is not what the protocol promises (no choices, null, half a JSON).
+_BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, openai.APIError)
+
+
+class Refused(Exception):
+    """The server does not take this form of question (HTTP 400, 422, 501): ask in another form."""
+
+
+def call_model(seconds: float, ask: Callable[[], Any]) -> AIMessage:
+    """Call a model and wait at most ``seconds``.
+
+    The call runs in a thread of its own, because a client's time-out is per read: a server that sends a byte a second
+    would hold us for ever. Raises ModelFailed where another try may help, Refused, and Unavailable for the user.
+    """
+    box: queue.SimpleQueue[AIMessage | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            box.put(ask())
+        except Exception as error:  # handed over and sorted below, in the caller's thread
+            box.put(error)
+
+    threading.Thread(target=work, name="chat model", daemon=True).start()
+    try:
+        answer = box.get(timeout=max(seconds, 0))
+    except queue.Empty:
+        raise ModelFailed(f"the model did not answer within the {seconds:.1f} s that were left") from None
+    if isinstance(answer, AIMessage):
+        return answer
+    assert isinstance(answer, Exception), f"a chat model answered with {type(answer)}"
+    raise _sorted(answer) from answer
+
+
+def _sorted(error: Exception) -> Exception:
+    if isinstance(error, openai.APITimeoutError):
+        return ModelFailed("the model server did not answer in time")
+    if isinstance(error, openai.APIConnectionError):
+        if any(isinstance(cause, ConnectionRefusedError | socket.gaierror) for cause in _causes(error)):
+            at = f"{error.request.url.host}:{error.request.url.port}"
+            return Unavailable(f"no model server answers at {at}; start it, or set STYLUS_MODEL_BASE_URL")
+        return ModelFailed("the model server broke off in the middle of its answer")
+    if isinstance(error, openai.APIStatusError):
+        return _by_status(error)
+    if isinstance(error, _BROKEN):
+        return ModelFailed("the model server's answer was not a chat completion")
+    return error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _by_status(error: openai.APIStatusError) -> Exception:
+    code = error.status_code
+    if code in (401, 403):
+        return Unavailable(f"the model server refuses the key (HTTP {code}); set STYLUS_MODEL_API_KEY")
+    if code == 404:
+        return Unavailable("the model server does not know this model (HTTP 404); check STYLUS_MODEL and its base URL")
+    if code in (400, 422, 501):
+        return Refused(f"the model server refuses the question (HTTP {code})")
+    return ModelFailed(f"the model server answered HTTP {code}" + (": too many requests" if code == 429 else ""))

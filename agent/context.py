@@ -1,0 +1,27 @@
+"""What a planning run depends on and never saves: search, cards, the planner, the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stylus_gen.agent.planner import Planner
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.plan import Candidate, Concept, Policy
+
+Search = Callable[[str, Sequence[Concept], str, Policy, int], Mapping[str, Sequence[Candidate]]]
+"""(prompt, concepts, family, policy, limit) to candidates by concept id, best first; key "prompt": the whole of it."""
+
+Cards = Callable[[Sequence[str]], Sequence[Card]]
+"""Adapter ids to their cards, in any order; unknown ids are left out."""
+
+
+@dataclass(frozen=True)
+class AgentContext:
+    """The dependencies of one run."""
+
+    search: Search
+    cards: Cards
+    planner: Planner
+    clock: Callable[[], float] = time.monotonic

@@ -1,0 +1,142 @@
+"""The model's desk: what a chat model is told at each stage, as JSON data, and the schemas of what it may answer.
+
+Short, because it is paid for on every call: few candidates, each in some fifty tokens. Strangers' words appear only as
+JSON strings, cut to length, and not at all where they address the reader.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import zip_longest
+from typing import Any, get_args
+
+from stylus_gen.agent.stage import OFFERED, stage_of
+from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.card import Kind
+from stylus_gen.tools.plan import Candidate
+from stylus_gen.tools.prune import PER_CONCEPT, STYLES
+from stylus_gen.tools.triggers import clean_text, gives_orders
+
+DESK = 5200
+"""Characters of all candidates together, about 1,600 tokens."""
+
+NAME, TRIGGERS, ABOUT = 40, 40, 70
+"""Characters of one candidate's fields: with the rest of its line about 55 tokens."""
+
+_KINDS = [kind for kind in get_args(Kind) if kind not in ("slider", "accelerator")]
+_CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
+
+
+def brief(state: State) -> str:
+    """Write what the model needs to know for the stage in hand."""
+    facts: dict[str, Any] = {"prompt": state.request.prompt}
+    if state.concepts is not None:
+        facts["concepts"] = {concept.id: f"{concept.text} ({concept.kind})" for concept in state.concepts}
+    lines = [json.dumps(facts, ensure_ascii=False)]
+    if stage_of(state) == "judge":
+        lines.append(f"At most {state.request.max_adapters} adapters, {PER_CONCEPT} a concept, {STYLES} styles.")
+        if state.pinned:
+            names = [_quote(choice.candidate.name, NAME) for choice in state.pinned]
+            lines.append(f"Already chosen by the user: {json.dumps(names, ensure_ascii=False)}")
+        lines += desk(state).values()
+    return "\n".join(lines)
+
+
+def desk(state: State) -> dict[str, str]:
+    """Lay out the candidates that fit on the desk, handle to line: each concept's best, then each second best, …"""
+    handles = {candidate.adapter_id: (name, candidate) for name, candidate in state.handles().items()}
+    asked: dict[str, list[str]] = {}
+    for place, candidates in (state.candidates or {}).items():
+        for candidate in candidates:
+            asked.setdefault(candidate.adapter_id, []).append(place)
+    pinned = {choice.candidate.adapter_id for choice in state.pinned}
+    lines: dict[str, str] = {}
+    room = DESK
+    for candidate in _by_turns((state.candidates or {}).values()):
+        name, best = handles[candidate.adapter_id]
+        if name in lines or candidate.adapter_id in pinned:
+            continue
+        line = _line(name, best, asked[candidate.adapter_id])
+        room -= len(line)
+        if room < 0:
+            break
+        lines[name] = line
+    return lines
+
+
+def _by_turns(rankings: Iterable[list[Candidate]]) -> Iterable[Candidate]:
+    return (candidate for row in zip_longest(*rankings) for candidate in row if candidate is not None)
+
+
+def _line(handle: str, candidate: Candidate, places: list[str]) -> str:
+    triggers = [word for group in candidate.trigger_groups for word in group]
+    facts = {
+        "id": handle,
+        "for": places[:3],
+        "kind": candidate.kind,
+        "name": _quote(candidate.name, NAME),
+        "triggers": _quote(", ".join(triggers), TRIGGERS),
+        "p": round(candidate.score, 2),
+        "about": _quote(candidate.summary, ABOUT),
+    }
+    return json.dumps({k: v for k, v in facts.items() if v != ""}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _quote(text: str, limit: int) -> str:
+    """Cut a stranger's text to length, and keep back one that gives orders: the whole of it, not only what is shown."""
+    return "" if gives_orders(text) else clean_text(text, limit)
+
+
+def schemas(state: State) -> list[dict[str, Any]]:
+    """List the tools for this stage in OpenAI's form: flat, nothing optional, names and ids as enums."""
+    return [_SCHEMAS[name](state) for name in OFFERED[stage_of(state)]]
+
+
+def _function(name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
+    parameters = _object(properties)
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _enum(values: Iterable[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
+_TEXT = {"type": "string"}
+
+
+def _segment(state: State) -> dict[str, Any]:
+    span = _object({"text": _TEXT, "kind": _enum(_KINDS)})
+    return _function("segment_prompt", "Name the concepts.", {"concepts": _list(span)})
+
+
+def _search(state: State) -> dict[str, Any]:
+    return _function("search_adapters", "Search for these concepts, by their text.", {"concepts": _list(_TEXT)})
+
+
+def _prune(state: State) -> dict[str, Any]:
+    adapter, concept = _enum(desk(state) or [""]), _enum(state.places())
+    keep = _object({"adapter": adapter, "concept": concept, "reason": _TEXT})
+    refuse = _object({"adapters": _list(adapter), "code": _enum(_CODES), "reason": _TEXT})
+    return _function("prune_candidates", "Keep or refuse.", {"keep": _list(keep), "refuse": _list(refuse)})
+
+
+def _masks(state: State) -> dict[str, Any]:
+    concepts = _enum([*(c.id for c in state.concepts or ()), WHOLE])
+    return _function("pick_masks", "Pick the masks.", {"alternate": _list(concepts)})
+
+
+_SCHEMAS = {
+    "segment_prompt": _segment,
+    "search_adapters": _search,
+    "prune_candidates": _prune,
+    "pick_masks": _masks,
+}

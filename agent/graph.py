@@ -1,0 +1,174 @@
+"""The agent, a LangGraph state machine: pin, then think and act in turn until the masks are picked, then compose.
+
+A planner (a chat model or the offline rules) chooses tool calls; `act` runs them in order and sends mistakes back.
+After the third mistake, or when the budget is spent, the offline planner goes on from there, and the plan says so.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Checkpointer
+
+from stylus_gen.agent.compose import compose
+from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.offline import OFFLINE
+from stylus_gen.agent.pins import pin
+from stylus_gen.agent.planner import ModelFailed
+from stylus_gen.agent.request import PlanRequest
+from stylus_gen.agent.stage import next_calls, stage_of
+from stylus_gen.agent.state import State
+from stylus_gen.agent.tools import Fault, use_tool
+from stylus_gen.tools.plan import Plan, Tokens
+
+FAULTS = 2
+"""Mistakes that are sent back; the next one hands over to the offline planner."""
+
+RECURSION_LIMIT = 64
+"""Supersteps; the last fence, behind the budget. LangGraph's own default is 10,007."""
+
+Graph = CompiledStateGraph[State, AgentContext, State, State]
+Update = dict[str, Any]
+
+
+def plan_prompt(request: PlanRequest, context: AgentContext) -> Plan:
+    """Plan a prompt.
+
+    Raises BadRequest and PolicyRefused for what the caller can fix, Unavailable where the catalogue or the model cannot
+    be reached at all. A model that fails on the way does not: the plan is finished offline and its warnings say why.
+    """
+    config = {"recursion_limit": RECURSION_LIMIT}
+    final = _graph().invoke(State(request=request), config, context=context, version="v2")  # type: ignore[call-overload]
+    plan = final.value.plan
+    assert isinstance(plan, Plan)
+    return plan
+
+
+@cache
+def _graph() -> Graph:
+    return build_graph()
+
+
+def build_graph(checkpointer: Checkpointer = None) -> Graph:
+    """Wire the nodes. LangGraph retries none: a failed model call is a fault, counted and bounded like any other."""
+    return (
+        StateGraph(State, context_schema=AgentContext)
+        .add_node("pin", pin_adapters)
+        .add_node("think", think)
+        .add_node("act", act)
+        .add_node("compose", compose_plan)
+        .add_edge(START, "pin")
+        .add_edge("pin", "think")
+        .add_edge("think", "act")
+        .add_conditional_edges("act", after_act)
+        .add_edge("compose", END)
+        .compile(checkpointer=checkpointer)
+    )
+
+
+def pin_adapters(state: State, runtime: Runtime[AgentContext]) -> Update:
+    """Check the pinned adapters before anything is spent."""
+    return {"pinned": pin(state.request, runtime.context.cards)}
+
+
+def think(state: State, runtime: Runtime[AgentContext]) -> Update:
+    """Ask the planner for the next tool calls; past the budget, or after too many faults, the offline one."""
+    context = runtime.context
+    started = context.clock()
+    offline = context.planner.mode == "rules"
+    reason = None if offline else state.handed_over or spent(state)
+    think = OFFLINE.think if reason else context.planner.think
+    try:
+        message = think(state, state.request.budget.seconds - state.seconds)
+        mode = message.response_metadata.get("mode", state.mode)
+        update: Update = {"exchange": [*state.exchange, message], "tokens": _add(state.tokens, message), "mode": mode}
+    except ModelFailed as failed:
+        note = HumanMessage(f"The last call failed: {failed}")
+        faults = state.faults + 1
+        update = {"exchange": [note], "faults": faults, "tokens": _called(state.tokens)}
+        reason = str(failed) if faults > FAULTS else None
+    spent_ms = (context.clock() - started) * 1000
+    return {**update, "handed_over": reason, "timings_ms": _lapse(state, "think", spent_ms)}
+
+
+def spent(state: State) -> str | None:
+    """Say which part of the budget is spent, or ``None``."""
+    budget, tokens = state.request.budget, state.tokens
+    if tokens.calls >= budget.model_calls:
+        return f"the budget of {budget.model_calls} model calls is spent"
+    if tokens.prompt + tokens.completion >= budget.tokens:
+        return f"the budget of {budget.tokens:,} tokens is spent"
+    if state.seconds >= budget.seconds:
+        return f"the budget of {budget.seconds:g} seconds is spent"
+    return None
+
+
+def _called(tokens: Tokens) -> Tokens:
+    return tokens.model_copy(update={"calls": tokens.calls + 1})
+
+
+def _add(tokens: Tokens, message: AIMessage) -> Tokens:
+    usage = message.usage_metadata
+    if usage is None:  # the offline planner
+        return tokens
+    return Tokens(
+        calls=tokens.calls + 1,
+        prompt=tokens.prompt + usage["input_tokens"],
+        completion=tokens.completion + usage["output_tokens"],
+    )
+
+
+def _lapse(state: State, name: str, milliseconds: float) -> dict[str, float]:
+    return {**state.timings_ms, name: round(state.timings_ms.get(name, 0) + milliseconds, 3)}
+
+
+def act(state: State, runtime: Runtime[AgentContext]) -> Update:
+    """Run the tool calls in order on a growing state; stop at the first mistake and send it back."""
+    message = state.exchange[-1]
+    if not isinstance(message, AIMessage):
+        return {}  # the call failed and was counted; think again
+    before = stage_of(state)
+    state, answers, fault = _run_calls(state, message, runtime.context)
+    if fault is None and stage_of(state) == "mask" and state.request.images == 1:
+        state = state.model_copy(update=use_tool("pick_masks", {}, state, runtime.context)[0])  # nothing to choose
+    update: Update = {name: getattr(state, name) for name in type(state).model_fields if name != "request"}
+    if fault is None:
+        return {**update, "exchange": []}
+    handed_over = state.handed_over or (fault if state.faults + 1 > FAULTS else None)
+    exchange = answers if before != stage_of(state) else [*state.exchange, *answers]
+    return {**update, "faults": state.faults + 1, "handed_over": handed_over, "exchange": exchange}
+
+
+def _run_calls(state: State, message: AIMessage, context: AgentContext) -> tuple[State, list[AnyMessage], str | None]:
+    fault: str | None = None
+    if not message.tool_calls:
+        fault = f"the answer called no tool, or not in valid JSON; call {next_calls(state)}"
+        return state, [HumanMessage(fault)], fault
+    answers: list[AnyMessage] = []
+    for call in message.tool_calls:
+        content, status = "not run: an earlier call failed", "error"
+        if fault is None:
+            started = context.clock()
+            try:
+                update, content = use_tool(call["name"], call["args"], state, context)
+                lapse = _lapse(state, stage_of(state), (context.clock() - started) * 1000)
+                state, status = state.model_copy(update={**update, "timings_ms": lapse}), "success"
+            except Fault as mistake:
+                content = fault = str(mistake)
+        answers.append(ToolMessage(content, tool_call_id=call["id"] or "", status=status))
+    return state, answers, fault
+
+
+def after_act(state: State) -> Literal["think", "compose"]:
+    """Go on until the masks are picked."""
+    return "compose" if stage_of(state) == "done" else "think"
+
+
+def compose_plan(state: State, runtime: Runtime[AgentContext]) -> Update:
+    """Build the plan."""
+    return {"plan": compose(state, runtime.context)}

@@ -1,0 +1,110 @@
+"""The offline planner: the model's part played by rules, in the same graph, through the same tools. No key, no network.
+
+It abstains by probability: search's score is an estimate of the chance that an adapter is right, and what is below a
+threshold is left out. "No adapter" is a normal answer: adapters that are merely near make pictures worse than
+none do (arXiv 2404.18928, table 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from stylus_gen.agent.pins import bind, bind_pins, rules_of
+from stylus_gen.agent.planner import Planner
+from stylus_gen.agent.stage import stage_of
+from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.plan import Candidate, Rejection
+from stylus_gen.tools.prune import Choice, prune, reject
+from stylus_gen.tools.segment import segment_prompt
+
+THRESHOLD = 0.5
+"""Estimated probability below which an adapter is left out: likelier wrong than right."""
+
+SEARCHED = 12
+"""Concepts that are searched for; the whole prompt is searched for as well."""
+
+
+def think(state: State, seconds: float) -> AIMessage:
+    """Choose the next tool calls by rules."""
+    step = {"segment": _segment, "search": _search, "judge": _judge, "mask": _mask}[stage_of(state)]
+    calls = step(state)
+    return AIMessage("", tool_calls=[{"name": n, "args": a, "id": f"{n}-{state.faults}"} for n, a in calls])
+
+
+Calls = list[tuple[str, dict[str, Any]]]
+
+
+def _segment(state: State) -> Calls:
+    concepts = segment_prompt(state.request.prompt)
+    spans = [{"text": concept.text, "kind": concept.kind} for concept in concepts]
+    return [
+        ("segment_prompt", {"concepts": spans}),
+        ("search_adapters", {"concepts": _worth([c.text for c in concepts])}),
+    ]
+
+
+def _search(state: State) -> Calls:
+    return [("search_adapters", {"concepts": _worth([concept.text for concept in state.concepts or ()])})]
+
+
+def _worth(texts: Sequence[str]) -> list[str]:
+    return list(texts[:SEARCHED])
+
+
+def _judge(state: State) -> Calls:
+    handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
+    choices = rank(state)
+    likely = [choice for choice in choices if choice.candidate.score >= THRESHOLD]
+    pins = bind_pins(state)
+    pruned = prune([*pins, *likely], rules_of(state))
+    unlikely = [
+        reject(c, "low_score", f"the chance that it is right is {c.candidate.score:.0%}, below {THRESHOLD:.0%}")
+        for c in choices
+        if c.candidate.score < THRESHOLD
+    ]
+    keep = [
+        {"adapter": handles[c.candidate.adapter_id], "concept": c.concept.id, "reason": c.reason}
+        for c in pruned.kept
+        if c.candidate.adapter_id in handles and c.candidate.adapter_id not in state_pins(state)
+    ]
+    refuse = [_refuse(r, handles[r.adapter_id]) for r in [*pruned.refused, *unlikely] if r.adapter_id in handles]
+    return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
+
+
+def state_pins(state: State) -> set[str]:
+    """List the pinned adapter ids."""
+    return {choice.candidate.adapter_id for choice in state.pinned}
+
+
+def _refuse(rejection: Rejection, handle: str) -> dict[str, Any]:
+    return {"adapters": [handle], "code": rejection.code, "reason": rejection.reason}
+
+
+def rank(state: State) -> list[Choice]:
+    """Order the candidates by probability, each once, with the concept it serves best."""
+    best: dict[str, tuple[float, str, Candidate]] = {}
+    for place, candidates in (state.candidates or {}).items():
+        for candidate in candidates:
+            known = best.get(candidate.adapter_id)
+            if known is None or (candidate.score, place != WHOLE) > (known[0], known[1] != WHOLE):
+                best[candidate.adapter_id] = (candidate.score, place, candidate)
+    places = state.places()
+    choices = []
+    for score, place, candidate in sorted(best.values(), key=lambda entry: -entry[0]):
+        concept = places[place]
+        if place == WHOLE:
+            concept = bind(candidate, state.concepts or ()) or concept
+        evidence = ", ".join(candidate.evidence) or "search"
+        reason = f"right with an estimated chance of {score:.0%} ({evidence})"
+        choices.append(Choice(concept=concept, candidate=candidate, reason=reason))
+    return choices
+
+
+def _mask(state: State) -> Calls:
+    return [("pick_masks", {"alternate": []})]
+
+
+OFFLINE = Planner(name="offline", think=think)

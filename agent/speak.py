@@ -1,0 +1,126 @@
+"""Speaking to a chat model: one question, one answer, in the way its server understands.
+
+Three ways: native tool calls; one JSON answer that the server holds to a schema; one JSON answer that we only ask for.
+The first is tried first. A server that refuses it or a model that does not manage it is spoken to in the next, and the
+way that worked is remembered by the model's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from stylus_gen.agent.call import Refused, call_model
+from stylus_gen.agent.desk import brief, schemas
+from stylus_gen.agent.planner import Planner
+from stylus_gen.agent.stage import stage_of
+from stylus_gen.agent.state import Mode, State
+from stylus_gen.agent.templates import prompt_version, read_template
+from stylus_gen.tools.errors import Unavailable
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+NEXT: dict[Mode, Mode] = {"tools": "schema", "schema": "json"}
+"""What to try where a way does not work."""
+
+ECHO = 600
+"""Characters of a bad answer that are shown to the model again."""
+
+
+def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mode]) -> Planner:
+    """Make a planner of a chat model; ``modes`` remembers how each model is spoken to."""
+
+    def think(state: State, seconds: float) -> AIMessage:
+        mode = state.mode or modes.get(name, "tools")
+        answer = ask(model, mode, state, seconds)
+        if answer.tool_calls:
+            modes[name] = mode
+        return answer
+
+    return Planner(name=name, think=think, mode="tools", prompt_version=prompt_version())
+
+
+def ask(model: BaseChatModel, mode: Mode, state: State, seconds: float) -> AIMessage:
+    """Ask for the next step. The answer's ``response_metadata["mode"]`` is the way to ask the next question.
+
+    Raises ModelFailed where another try may help, Unavailable where it cannot.
+    """
+    template = read_template("judge" if stage_of(state) in ("judge", "mask") else "segment")
+    tools = schemas(state)
+    if mode == "tools":
+        bound: Any = model.bind_tools(tools, tool_choice="required")
+        messages: list[BaseMessage] = [SystemMessage(template.text), HumanMessage(brief(state)), *state.exchange]
+    else:
+        schema = tools[0]["function"]["parameters"]
+        bound = model.bind(response_format=_response_format(schema)) if mode == "schema" else model
+        only = f"{template.text}\n\nAnswer with one JSON object of this schema and nothing else:\n{json.dumps(schema)}"
+        messages = [SystemMessage(only), HumanMessage(brief(state)), *map(_as_text, state.exchange)]
+    try:
+        answer = call_model(seconds, lambda: bound.invoke(messages, timeout=seconds))
+    except Refused as refused:
+        if mode not in NEXT:
+            raise Unavailable(f"{refused}, in every form; check STYLUS_MODEL and the server's log") from None
+        return AIMessage("", response_metadata={"mode": NEXT[mode]}, usage_metadata=_estimate(messages, ""))
+    calls = _numbered(answer.tool_calls) if mode == "tools" else _parsed(answer.text, state)
+    return AIMessage(
+        answer.text[:ECHO],
+        tool_calls=calls,
+        usage_metadata=answer.usage_metadata or _estimate(messages, answer.text + json.dumps(calls)),
+        response_metadata={"mode": mode if calls else NEXT.get(mode, mode)},
+    )
+
+
+def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+def _as_text(message: BaseMessage) -> BaseMessage:
+    """Write an exchange of tool calls as plain talk, for servers that know no tools."""
+    if isinstance(message, AIMessage):
+        return AIMessage(message.text or json.dumps([call["args"] for call in message.tool_calls])[:ECHO])
+    return HumanMessage(message.text) if isinstance(message, ToolMessage) else message
+
+
+def _numbered(calls: Sequence[Any]) -> list[Any]:
+    """Give calls the ids that some servers leave out."""
+    return [{**call, "id": call.get("id") or f"call-{i}"} for i, call in enumerate(calls)]
+
+
+def _parsed(text: str, state: State) -> list[Any]:
+    """Read one JSON answer as the tool calls of its stage; nothing where there is no JSON object in it."""
+    args = _first_object(text)
+    if args is None:
+        return []
+    first, *others = [tool["function"]["name"] for tool in schemas(state)]
+    calls = [(first, args)]
+    if "search_adapters" in others:
+        spans = args.get("concepts")
+        texts = [s.get("text") for s in spans if isinstance(s, dict)] if isinstance(spans, list) else []
+        calls.append(("search_adapters", {"concepts": texts}))
+    if "pick_masks" in others:
+        calls.append(("pick_masks", {"alternate": []}))
+    return [{"name": name, "args": args, "id": f"{name}-{state.faults}"} for name, args in calls]
+
+
+def _first_object(text: str) -> dict[str, Any] | None:
+    decoder = json.JSONDecoder()
+    start = text.find("{")
+    while start >= 0:
+        try:
+            value, _ = decoder.raw_decode(text, start)
+        except ValueError:
+            start = text.find("{", start + 1)
+            continue
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def _estimate(messages: Sequence[BaseMessage], answer: str) -> UsageMetadata:
+    """Estimate tokens, at four characters each, for servers that do not count them."""
+    sent, got = sum(len(m.text) for m in messages) // 4, len(answer) // 4
+    return UsageMetadata(input_tokens=sent, output_tokens=got, total_tokens=sent + got)

@@ -1,0 +1,34 @@
+"""Stages: which step comes next, and which tools a planner is shown for it. Both follow from the state alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from stylus_gen.agent.state import State
+
+Stage = Literal["segment", "search", "judge", "mask", "done"]
+
+OFFERED: dict[Stage, tuple[str, ...]] = {
+    "segment": ("segment_prompt", "search_adapters"),
+    "search": ("search_adapters",),
+    "judge": ("prune_candidates", "pick_masks"),
+    "mask": ("pick_masks",),
+    "done": (),
+}
+"""Only the tools that are useful now, in the order to call them: every schema costs tokens on every call."""
+
+
+def stage_of(state: State) -> Stage:
+    """Say which step comes next."""
+    if state.concepts is None:
+        return "segment"
+    if state.candidates is None:
+        return "search"
+    if state.assignments is None:
+        return "judge"
+    return "mask" if state.masks is None else "done"
+
+
+def next_calls(state: State) -> str:
+    """Name the tools to call now, for a message to the planner."""
+    return " and ".join(OFFERED[stage_of(state)]) or "nothing more"

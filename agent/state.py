@@ -1,0 +1,63 @@
+"""The state of one planning run: small records that can be saved; never a picture, a file or a connection."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from langchain_core.messages import AnyMessage
+from pydantic import BaseModel, ConfigDict, Field
+
+from stylus_gen.agent.request import PlanRequest
+from stylus_gen.tools.plan import Assignment, Candidate, Concept, MaskRow, Plan, Rejection, Tokens
+from stylus_gen.tools.prune import Choice
+
+Mode = Literal["rules", "tools", "schema", "json"]
+
+WHOLE = "prompt"
+"""Id of the concept that is the whole prompt, and search's key for the ranking of the prompt as a whole."""
+
+
+class State(BaseModel):
+    """What is known so far. ``None`` means that a step was not taken yet; an empty list that it found nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request: PlanRequest
+    concepts: list[Concept] | None = None
+    pinned: list[Choice] = Field(default_factory=list)
+    candidates: dict[str, list[Candidate]] | None = Field(default=None, description="by concept id, best first")
+    assignments: list[Assignment] | None = None
+    rejected: list[Rejection] = Field(default_factory=list)
+    masks: list[MaskRow] | None = None
+    exchange: list[AnyMessage] = Field(default_factory=list, description="what went wrong in the step in hand")
+    mode: Mode | None = Field(default=None, description="how the model is spoken to in this run")
+    faults: int = Field(default=0, description="answers and calls of the model that came to nothing")
+    handed_over: str | None = Field(default=None, description="why the offline planner took over")
+    tokens: Tokens = Tokens()
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
+    plan: Plan | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Sum the seconds spent so far."""
+        return sum(self.timings_ms.values()) / 1000
+
+    def places(self) -> dict[str, Concept]:
+        """Map concept ids to concepts, the whole prompt among them."""
+        prompt = self.request.prompt
+        whole = Concept(id=WHOLE, text=prompt, start=0, end=len(prompt))
+        return {concept.id: concept for concept in [*(self.concepts or ()), whole]}
+
+    def handles(self) -> dict[str, Candidate]:
+        """Name the candidates A1, A2, …, each adapter once, in the order of search.
+
+        A chat model sees and says these names instead of content hashes: one token instead of forty.
+        """
+        found: dict[str, Candidate] = {}
+        for candidates in (self.candidates or {}).values():
+            for candidate in candidates:
+                best = found.setdefault(candidate.adapter_id, candidate)
+                if candidate.score > best.score:
+                    found[candidate.adapter_id] = candidate
+        return {f"A{i}": candidate for i, candidate in enumerate(found.values(), 1)}

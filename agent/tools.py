@@ -1,0 +1,200 @@
+"""The agent's four tools: they check a planner's arguments against the state, then call the pure functions.
+
+A `Fault` is for the planner: it says what to do better. Everything else that is raised is for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from stylus_gen.agent.assign import assign
+from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.pins import bind_pins, rules_of
+from stylus_gen.agent.stage import Stage, next_calls, stage_of
+from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.card import Kind
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.masks import pick_masks
+from stylus_gen.tools.plan import Candidate, Concept, Rejection
+from stylus_gen.tools.prune import Choice, prune
+from stylus_gen.tools.segment import place_concepts
+from stylus_gen.tools.triggers import clean_text
+
+PER_CONCEPT = 10
+"""Candidates asked for each concept."""
+
+REASON = 160
+"""Characters of a planner's reason that are kept."""
+
+Update = dict[str, Any]
+
+
+class Fault(Exception):
+    """The planner can fix it; the message says how."""
+
+
+class Span(BaseModel):
+    """Words of the prompt and what they ask for."""
+
+    text: str
+    kind: Kind
+
+
+class SegmentPrompt(BaseModel):
+    """Split the prompt into the concepts an adapter could serve; copy their words exactly."""
+
+    concepts: list[Span]
+
+
+class SearchAdapters(BaseModel):
+    """Search adapters for these concepts; leave out what any base model draws well."""
+
+    concepts: list[str]
+
+
+class Keep(BaseModel):
+    """One adapter for one concept."""
+
+    adapter: str
+    concept: str
+    reason: str
+
+
+class Refuse(BaseModel):
+    """Adapters refused for one reason."""
+
+    adapters: list[str]
+    code: Literal["not_relevant", "low_score", "duplicate", "clash", "over_cap", "unasked", "wrong_family", "banned"]
+    reason: str
+
+
+class PruneCandidates(BaseModel):
+    """Keep the few candidates that show what a concept asks for; refuse the others. Keeping none is a normal answer."""
+
+    keep: list[Keep]
+    refuse: list[Refuse] = Field(default_factory=list)
+
+
+class PickMasks(BaseModel):
+    """Name the concepts whose adapters are alternatives, to be shown one an image; normally none."""
+
+    alternate: list[str] = Field(default_factory=list)
+
+
+def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[Update, str]:
+    """Place the spans in the prompt."""
+    try:
+        concepts = place_concepts(state.request.prompt, [(span.text, span.kind) for span in args.concepts])
+    except BadRequest as error:
+        raise Fault(error.message) from None
+    return {"concepts": concepts}, ", ".join(f"{c.id}={c.text!r}" for c in concepts) or "no concepts"
+
+
+def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[Update, str]:
+    """Ask the catalogue for candidates, for the concepts named and for the prompt as a whole."""
+    known = {concept.text.casefold(): concept for concept in state.concepts or ()}
+    known |= {concept.id: concept for concept in state.concepts or ()}
+    if missing := [text for text in args.concepts if text.casefold() not in known]:
+        raise Fault(f"not among the concepts: {missing}; the concepts are {[c.text for c in state.concepts or ()]}")
+    wanted = {known[text.casefold()].id: known[text.casefold()] for text in args.concepts}
+    request = state.request
+    found = context.search(request.prompt, list(wanted.values()), request.family, request.policy, PER_CONCEPT)
+    banned = set(request.banned)
+    candidates = {
+        place: [candidate for candidate in found.get(place, ()) if candidate.adapter_id not in banned][:PER_CONCEPT]
+        for place in [*wanted, WHOLE]
+    }
+    return {"candidates": candidates}, f"{sum(map(len, candidates.values()))} candidates"
+
+
+def judge(state: State, args: PruneCandidates, context: AgentContext) -> tuple[Update, str]:
+    """Check what is kept against the rules, and give it weights and trigger words."""
+    handles, places = state.handles(), state.places()
+    choices = [_choice(keep, handles, places) for keep in args.keep]
+    refused = [rejection for refuse in args.refuse for rejection in _rejections(refuse, handles)]
+    pins = bind_pins(state)
+    pinned = {choice.candidate.adapter_id for choice in pins}
+    pruned = prune([*pins, *(c for c in choices if c.candidate.adapter_id not in pinned)], rules_of(state))
+    if pruned.refused:
+        broken = "; ".join(f"{_handle(r, handles)} {r.name[:40]!r}: {r.reason}" for r in pruned.refused)
+        raise Fault(f"these break a rule, leave them out and answer again: {broken}")
+    assignments, forbidden, warnings = assign(pruned.kept, state.request, context.cards)
+    chosen = {assignment.adapter_id for assignment in assignments}
+    rejected = [r for r in [*forbidden, *refused] if r.adapter_id not in chosen]
+    update = {"assignments": assignments, "rejected": rejected, "warnings": [*state.warnings, *warnings]}
+    return update, f"{len(assignments)} assigned"
+
+
+def _choice(keep: Keep, handles: dict[str, Candidate], places: dict[str, Concept]) -> Choice:
+    if keep.adapter not in handles:
+        raise Fault(f"no candidate is called {keep.adapter!r}; the candidates are A1 to A{len(handles)}")
+    if keep.concept not in places:
+        raise Fault(f"no concept is called {keep.concept!r}; the concepts are {', '.join(places)}")
+    reason = clean_text(keep.reason, REASON) or "kept"
+    return Choice(concept=places[keep.concept], candidate=handles[keep.adapter], reason=reason)
+
+
+def _rejections(refuse: Refuse, handles: dict[str, Candidate]) -> list[Rejection]:
+    if missing := [name for name in refuse.adapters if name not in handles]:
+        raise Fault(f"no candidates are called {missing}; the candidates are A1 to A{len(handles)}")
+    reason = clean_text(refuse.reason, REASON) or refuse.code
+    return [
+        Rejection(adapter_id=handles[n].adapter_id, name=handles[n].name, code=refuse.code, reason=reason)
+        for n in refuse.adapters
+    ]
+
+
+def _handle(rejection: Rejection, handles: dict[str, Candidate]) -> str:
+    return next((n for n, candidate in handles.items() if candidate.adapter_id == rejection.adapter_id), "a pin")
+
+
+def mask(state: State, args: PickMasks, context: AgentContext) -> tuple[Update, str]:
+    """Draw which assignments are on for which image."""
+    places = state.places()
+    if missing := [name for name in args.alternate if name not in places]:
+        raise Fault(f"no concepts are called {missing}; the concepts are {', '.join(places)}")
+    request = state.request
+    rows = pick_masks(
+        state.assignments or (),
+        images=request.images,
+        seed=request.seed,
+        diversity=request.diversity,
+        alternate=args.alternate,
+    )
+    return {"masks": list(rows)}, f"{len(rows)} rows"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool: the stage it ends, the arguments it takes, the function."""
+
+    stage: Stage
+    args: type[BaseModel]
+    run: Callable[[State, Any, AgentContext], tuple[Update, str]]
+
+
+TOOLS: dict[str, Tool] = {
+    "segment_prompt": Tool("segment", SegmentPrompt, segment),
+    "search_adapters": Tool("search", SearchAdapters, search),
+    "prune_candidates": Tool("judge", PruneCandidates, judge),
+    "pick_masks": Tool("mask", PickMasks, mask),
+}
+
+
+def use_tool(name: str, args: dict[str, Any], state: State, context: AgentContext) -> tuple[Update, str]:
+    """Run one tool call on a state; return what changes and the answer. Raises Fault where the planner can fix it."""
+    if name not in TOOLS:
+        raise Fault(f"there is no tool {name[:60]!r}; call {next_calls(state)}")
+    tool = TOOLS[name]
+    if tool.stage != stage_of(state):
+        raise Fault(f"{name} is not what comes now; call {next_calls(state)}")
+    try:
+        parsed = tool.args.model_validate(args)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise Fault(f"the arguments of {name} are wrong: {faults}") from None
+    return tool.run(state, parsed, context)

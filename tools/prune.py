@@ -1,0 +1,172 @@
+"""The rules that no plan breaks, as code: a list of small functions, each refusing a choice for one reason.
+
+The planner, a chat model or the offline rules, judges what fits; caps, families, duplicates and clashes are kept here.
+Pure functions: who calls them and what a database is, they do not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from stylus_gen.tools.families import support
+from stylus_gen.tools.plan import Candidate, Concept, Record, Rejection, RejectionCode
+from stylus_gen.tools.triggers import has_words, plain
+
+PER_CONCEPT = 2
+STYLES = 2
+"""Global styles in one plan; the paper's composer allows two as well."""
+
+NEAR = 0.8
+"""Jaccard similarity of two cards' words above which the second one adds nothing."""
+
+
+class Choice(Record):
+    """A candidate that a planner wants for a concept, and why."""
+
+    concept: Concept
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the request fixes: the base's family, the caps, and what the user pinned or banned (adapter ids).
+
+    A pin may be a third style or a second character: who asks for it by name gets it.
+    """
+
+    prompt: str
+    family: str
+    max_adapters: int = 4
+    pinned: frozenset[str] = frozenset()
+    banned: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What is left of the choices, in their order, and what was refused."""
+
+    kept: tuple[Choice, ...] = ()
+    refused: tuple[Rejection, ...] = field(default=())
+
+
+Refusal = tuple[RejectionCode, str]
+Rule = Callable[[Choice, Sequence[Choice], Rules], Refusal | None]
+
+
+def prune(choices: Sequence[Choice], rules: Rules) -> Pruned:
+    """Keep the choices that no rule refuses; earlier ones win, so pass the pinned first and then the best."""
+    kept: list[Choice] = []
+    refused: list[Rejection] = []
+    for choice in choices:
+        refusal = next((r for rule in RULES if (r := rule(choice, kept, rules))), None)
+        if refusal is None:
+            kept.append(choice)
+        else:
+            refused.append(reject(choice, *refusal))
+    return Pruned(tuple(kept), tuple(refused))
+
+
+def reject(choice: Choice, code: RejectionCode, reason: str) -> Rejection:
+    """Write down a refusal."""
+    found = choice.candidate
+    return Rejection(
+        adapter_id=found.adapter_id, name=found.name, concept_id=choice.concept.id, code=code, reason=reason
+    )
+
+
+def banned(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse what the user banned."""
+    if choice.candidate.adapter_id in rules.banned:
+        return "banned", "you banned it"
+    return None
+
+
+def wrong_family(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse what was trained for a base of another family."""
+    own = choice.candidate.family
+    if support(own, rules.family) == "none":
+        return "wrong_family", f"it is for {own}, the base is {rules.family}"
+    return None
+
+
+def unasked(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse sliders and accelerators unless the user pinned them or the prompt names them."""
+    found = choice.candidate
+    if found.kind not in ("slider", "accelerator") or found.adapter_id in rules.pinned:
+        return None
+    words = [found.name, *(word for group in found.trigger_groups for word in group)]
+    if any(has_words(rules.prompt, word) for word in words):
+        return None
+    return "unasked", f"{found.kind}s are added only when the prompt or a pin names them"
+
+
+def duplicate(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse an adapter that is there already: itself, another version of its model, a re-upload, a twin."""
+    for other in kept:
+        if why := same(choice.candidate, other.candidate):
+            return "duplicate", f"{why} as {other.candidate.name!r}, which is already chosen"
+    return None
+
+
+def same(a: Candidate, b: Candidate) -> str:
+    """Say in what two candidates are the same, or return an empty string."""
+    if a.adapter_id == b.adapter_id:
+        return "the same adapter"
+    if a.model_key == b.model_key:
+        return "the same model"
+    if a.kind != b.kind:
+        return ""
+    if stem(a.name) and stem(a.name) == stem(b.name):
+        return "the same name"
+    if _triggers(a) and _triggers(a) == _triggers(b):
+        return "the same trigger words"
+    mine, yours = _words(a), _words(b)
+    return "nearly the same card" if len(mine & yours) >= NEAR * max(1, len(mine | yours)) else ""
+
+
+def stem(name: str) -> str:
+    """Reduce a name to what its versions share: ``Hatsune Miku (LoRA) v2.1`` becomes ``hatsune miku``."""
+    name = re.sub(r"\bv?\d+(?:\.\d+)*\b|\b(?:lora|locon|lycoris|version|sd|sdxl)\b", " ", name.casefold())
+    return plain(re.sub(r"[-_.]", " ", name))
+
+
+def _triggers(candidate: Candidate) -> frozenset[str]:
+    return frozenset(plain(word) for group in candidate.trigger_groups for word in group) - {""}
+
+
+def _words(candidate: Candidate) -> frozenset[str]:
+    return frozenset(plain(" ".join((candidate.name, candidate.summary, *candidate.tags))).split())
+
+
+def clash(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse a second character for the same place in the prompt: two faces in one span become a third."""
+    if choice.candidate.kind != "character" or choice.candidate.adapter_id in rules.pinned:
+        return None
+    for other in kept:
+        if other.candidate.kind == "character" and overlap(choice.concept, other.concept):
+            return "clash", f"{other.candidate.name!r} is already the character of {other.concept.text[:40]!r}"
+    return None
+
+
+def overlap(a: Concept, b: Concept) -> bool:
+    """Tell whether two spans share a character."""
+    return a.start < b.end and b.start < a.end
+
+
+def over_cap(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse what is beyond the caps: adapters in all, per concept, styles."""
+    if len(kept) >= rules.max_adapters:
+        return "over_cap", f"a plan takes at most {rules.max_adapters} adapters"
+    if choice.candidate.adapter_id in rules.pinned:
+        return None
+    if sum(other.concept.id == choice.concept.id for other in kept) >= PER_CONCEPT:
+        return "over_cap", f"a concept takes at most {PER_CONCEPT} adapters"
+    if choice.candidate.kind == "style" and sum(other.candidate.kind == "style" for other in kept) >= STYLES:
+        return "over_cap", f"a plan takes at most {STYLES} styles"
+    return None
+
+
+RULES: tuple[Rule, ...] = (banned, wrong_family, unasked, duplicate, clash, over_cap)
