@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import ValidationError
+
 from stylus_gen.settings import Settings, read_settings
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.families import Family, usable_families
+from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
 
 if TYPE_CHECKING:
+    from stylus_gen.agent.context import AgentContext
+    from stylus_gen.agent.planner import Planner
+    from stylus_gen.tools.card import Card, Kind
     from stylus_gen.tools.diffusion.recipe import Recipe
     from stylus_gen.tools.embed import Embedder
-    from stylus_gen.tools.generate import Picture, Studio
+    from stylus_gen.tools.generate import RenderSettings, Replayed, Studio
+    from stylus_gen.tools.ingest import ImportSummary
     from stylus_gen.tools.store.database import Database
 
 Progress = Callable[[int, int, str], None]
@@ -29,21 +39,16 @@ def silent(done: int, total: int, message: str) -> None:
     """Show no progress."""
 
 
+@dataclass(frozen=True)
 class Result:
-    """What `Stylus.generate` made: the pictures' paths and their recipes, in the order of the plan's masks."""
+    """What `Stylus.generate` made, in the order of the plan's masks.
 
-    def __init__(self, pictures: Sequence[Picture]) -> None:
-        self.pictures = tuple(pictures)
+    ``controls`` are the same seeds without adapters, where they were asked for.
+    """
 
-    @property
-    def images(self) -> list[Path]:
-        """List the paths of the PNG files."""
-        return [picture.path for picture in self.pictures]
-
-    @property
-    def recipes(self) -> list[Recipe]:
-        """List what was really run for each picture."""
-        return [picture.recipe for picture in self.pictures]
+    images: list[Path]
+    recipes: list[Recipe]
+    controls: list[Path]
 
 
 class Stylus:
@@ -159,13 +164,15 @@ class Stylus:
     def plan(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> Plan:
         """Choose adapters, weights and masks for a prompt, and say why.
 
-        ``more`` are the other fields of `PlanRequest`: negative_prompt, pinned, banned, diversity, … A seed that is not
-        given is drawn at random and recorded in the plan.
+        ``more`` are the other fields of `PlanRequest`: negative_prompt, diversity, control, and ``pinned`` and
+        ``banned`` adapters by id, hash or name. A seed that is not given is drawn at random and recorded in the plan.
         """
         from stylus_gen.agent.graph import plan_prompt
         from stylus_gen.agent.request import Budget, PlanRequest
 
         of = self.settings
+        for choice in ("pinned", "banned"):
+            more[choice] = tuple(self.card(adapter).id for adapter in more.get(choice, ()))
         request = PlanRequest(
             prompt=prompt,
             images=images,
@@ -182,8 +189,6 @@ class Stylus:
 
     def read_plan(self, path: str | Path) -> Plan:
         """Read a plan that `Plan.model_dump_json` wrote. Raises BadRequest if it is none."""
-        from stylus_gen.tools.plan import Plan
-
         try:
             return Plan.model_validate_json(Path(path).read_bytes())
         except OSError as error:
@@ -197,15 +202,19 @@ class Stylus:
         """Draw a plan, one picture a mask row; with ``control`` also each seed without adapters."""
         from stylus_gen.tools.generate import generate
 
+        pictures = generate(
+            plan,
+            studio=self.studio,
+            files=self._files(a.adapter_id for a in plan.assignments),
+            settings=self._render_settings(control),
+            out_dir=self.settings.outputs,
+            progress=self.progress,
+        )
+        drawn = [p for p in pictures if not p.recipe.control]
         return Result(
-            generate(
-                plan,
-                studio=self.studio,
-                files=self._files(a.adapter_id for a in plan.assignments),
-                settings=self._render(control),
-                out_dir=self.settings.outputs,
-                progress=self.progress,
-            )
+            images=[p.path for p in drawn],
+            recipes=[p.recipe for p in drawn],
+            controls=[p.path for p in pictures if p.recipe.control],
         )
 
     def replay(self, picture: str | Path) -> Replayed:
@@ -217,6 +226,34 @@ class Stylus:
         files = self._files(a.adapter_id for a in recipe.plan.assignments)
         return replay(
             Path(picture), studio=self.studio, files=files, out_dir=self.settings.outputs, progress=self.progress
+        )
+
+    @cached_property
+    def _context(self) -> AgentContext:
+        from stylus_gen.agent.context import AgentContext
+        from stylus_gen.tools.search import search_adapters
+        from stylus_gen.tools.store.adapters import get_cards
+
+        def search(
+            prompt: str, concepts: Sequence[Concept], family: str, policy: Policy, limit: int
+        ) -> Mapping[str, Sequence[Candidate]]:
+            return search_adapters(
+                self.database, self.embedder, prompt, concepts, family=family, policy=policy, limit=limit
+            )
+
+        return AgentContext(search=search, cards=lambda ids: get_cards(self.database, ids), planner=self.planner)
+
+    def _render_settings(self, control: bool) -> RenderSettings:
+        from stylus_gen.tools.generate import render_settings
+
+        of = self.settings
+        return render_settings(
+            steps=of.steps,
+            guidance=of.guidance,
+            width=of.width,
+            height=of.height,
+            scheduler=of.scheduler,
+            control=control,
         )
 
     def _files(self, ids: Iterable[str]) -> dict[str, Path]:

@@ -84,7 +84,9 @@ def _reach(settings: Settings) -> Finding:
         with urlopen(Request(url, headers={"Authorization": f"Bearer {secret}"}), timeout=5) as reply:
             names = [str(m.get("id")) for m in json.load(reply).get("data", [])]
     except (URLError, OSError, ValueError) as error:
-        return Finding("model", "missing", f"{settings.model} at {url}: {error}", "start the server or mend the address")
+        return Finding(
+            "model", "missing", f"{settings.model} at {url}: {error}", "start the server or mend the address"
+        )
     return Finding("model", "ok", f"{settings.model} at {settings.model_base_url}; it serves {', '.join(names)}")
 
 

@@ -28,16 +28,14 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("~/.stylus"), description="where the embedded database lives")
     database_url: SecretStr | None = Field(default=None, description="a Postgres server; embedded if unset")
     model: str = Field(default="offline", description="offline, openai:NAME or litellm:NAME")
-    model_base_url: str | None = Field(
-        default=None, pattern=r"^https?://", description="any OpenAI-compatible server"
-    )
+    model_base_url: str | None = Field(default=None, pattern=r"^https?://", description="any OpenAI-compatible server")
     model_api_key: SecretStr | None = None
     base: str | None = Field(default=None, description="a diffusers folder or hub id; the small world if unset")
     family: Family | None = Field(default=None, description="the base's family, where it cannot be told")
 
     profile: Profile = Field(default="personal", description="which licences are acceptable")
     nsfw_level: int = Field(default=1, ge=1, le=31)
-    installed_only: bool | None = Field(default=None, description="plan with adapters whose files are here only")
+    installed_only: bool = Field(default=False, description="plan only with adapters whose files are here")
     max_adapters: int = Field(default=4, ge=0, le=10)
     model_calls: int = Field(default=8, ge=1, description="budget of one plan")
     model_tokens: int = Field(default=12_000, ge=1, description="budget of one plan, prompt and completion")

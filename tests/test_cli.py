@@ -1,0 +1,158 @@
+"""The command line, as a person uses it: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from stylus_gen.cli import main
+from tests.catalogue import write_catalogue
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out.splitlines()[-1])
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def stylus(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run one command against a fresh database, in an empty folder."""
+    monkeypatch.setenv("STYLUS_DATABASE_URL", database_url)
+    monkeypatch.setenv("STYLUS_FAMILY", "sd15")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        captured = capsys.readouterr()
+        return Done(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def stocked(stylus: Run, tmp_path: Path) -> Run:
+    """The same with the synthetic catalogue imported."""
+    assert stylus("import", str(write_catalogue(tmp_path))).code == 0
+    return stylus
+
+
+def test_import_says_what_was_taken_and_a_second_run_changes_nothing(stylus: Run, tmp_path: Path) -> None:
+    path = str(write_catalogue(tmp_path))
+    first, second = stylus("import", path, "--json").json, stylus("import", path, "--json").json
+    assert (first["taken"], first["unchanged"]) == (8, 0)
+    assert (second["taken"], second["unchanged"]) == (0, 8)
+
+
+def test_search_finds_an_adapter_by_its_trigger_word(stocked: Run) -> None:
+    found = stocked("search", "wanostyle", "--json").json["candidates"]
+    assert found[0]["name"] == "Wano Saga Style"
+
+
+def test_show_prints_a_card_by_name_and_by_hash(stocked: Run) -> None:
+    by_name = stocked("show", "Watercolor Dreams", "--json").json
+    by_hash = stocked("show", by_name["id"][:10], "--json").json
+    assert by_name == by_hash
+    assert (by_name["weight"], by_name["weight_source"]) == (0.6, "examples")
+
+
+def test_plan_prints_a_table_and_the_same_plan_as_json(stocked: Run) -> None:
+    command = ("plan", "1girl, wanostyle, zelphira, standing", "--seed", "1", "--images", "2")
+    table, plan = stocked(*command).out, stocked(*command, "--json").json
+    names = {a["name"] for a in plan["assignments"]}
+    assert names == {"Wano Saga Style", "Zelphira of Astermoor"}
+    assert all(name in table for name in names)
+    assert plan["masks"] == [[True, True], [True, True]]
+
+
+def test_a_plan_for_commercial_use_leaves_out_what_its_author_forbids(stocked: Run) -> None:
+    personal = stocked("plan", "mistyforest", "--json").json
+    commercial = stocked("plan", "mistyforest", "--profile", "commercial", "--json").json
+    assert [a["name"] for a in personal["assignments"]] == ["Misty Forest"]
+    assert commercial["assignments"] == []
+
+
+def test_real_people_are_never_found(stocked: Run) -> None:
+    assert stocked("plan", "arealperson", "--json").json["assignments"] == []
+
+
+@pytest.mark.parametrize("prompt", ["🦊🌊✨", "一个女孩在雨中散步", "the of and a"])
+def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: Run, prompt: str) -> None:
+    plan = stocked("plan", prompt, "--json").json
+    assert plan["assignments"] == []
+    assert plan["final_prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["plan", ""], 2, "the prompt is empty"),
+        (["plan", "   "], 2, "the prompt is empty"),
+        (["plan", "x" * 20_000], 2, "20,000 characters"),
+        (["plan", "a cat", "--family", "kolors"], 2, "stylus import"),
+        (["plan", "a cat", "--family", "sd99"], 2, "family"),
+        (["plan", "a cat", "--model", "telepathy:1"], 2, "openai:NAME"),
+        (["generate"], 2, "either a prompt or --plan"),
+        (["generate", "--plan", "nowhere.json"], 2, "nowhere.json"),
+        (["show", "nobody"], 2, "nobody"),
+        (["import", "nowhere"], 2, "nowhere"),
+        (["replay", "nowhere.png"], 2, "nowhere.png"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence_and_a_non_zero_exit(
+    stocked: Run, arguments: list[str], code: int, says: str
+) -> None:
+    done = stocked(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
+    assert done.err.startswith("stylus: ")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_an_unreachable_database_is_named_without_its_password(stylus: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLUS_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:9/stylus")
+    done = stylus("search", "a cat")
+    assert done.code == 4
+    assert "127.0.0.1" in done.err
+    assert "hunter2" not in done.err
+
+
+def test_a_misspelt_setting_is_refused_with_the_right_name(stylus: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLUS_DATABSE_URL", "x")
+    done = stylus("doctor")
+    assert done.code == 2
+    assert "did you mean STYLUS_DATABASE_URL?" in done.err
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(stylus: Run) -> None:
+    done = stylus("doctor", "--json")
+    states = {f["what"]: f for f in done.json["findings"]}
+    assert done.code == 4
+    assert states["database"]["state"] == "ok"
+    assert states["adapters"]["state"] == "missing"
+    assert "stylus import" in states["adapters"]["to_do"]
+
+
+def test_hostile_names_reach_the_terminal_as_plain_text(stylus: Run, tmp_path: Path) -> None:
+    from tests.catalogue import model
+
+    evil = model(9, "[bold red]evil[/]\x1b[31m", tags=["style"], triggers=["eviltrigger"], file="evil")
+    stylus("import", str(write_catalogue(tmp_path, [evil])))
+    done = stylus("search", "eviltrigger")
+    assert "[bold red]evil[/]" in done.out
+    assert "\x1b[31m" not in done.out
