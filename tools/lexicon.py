@@ -29,10 +29,9 @@ beautiful detailed face, extremely detailed face, highly detailed face, perfect 
 pretty face, detailed eyes, beautiful detailed eyes, perfect eyes, beautiful eyes, detailed skin, perfect features,
 perfect body, perfect anatomy, perfect hands, vibrant colors, vivid colors, saturated colors, colorful, vibrant,
 good composition, best composition, aesthetic, very aesthetic, elegant, fujifilm xt3, canon, nikon, 35mm, 50mm, 85mm,
-photo, photography, cg illustration, wallpaper quality, game cg, newest, solo, solo focus,
-female focus, male focus, no humans, rating safe, sfw, safe, signature, watermark, logo, text, artist name,
-web address, score 9, score 8 up, score 7 up, score 6 up, source anime, very awa, absurd res, official style,
-dynamic angle, dynamic lighting, epic
+photo, photography, cg illustration, wallpaper quality, game cg, newest, solo, solo focus, female focus, male focus,
+no humans, rating safe, sfw, safe, signature, watermark, logo, text, artist name, web address, score 9, score 8 up,
+score 7 up, score 6 up, source anime, very awa, absurd res, official style, dynamic angle, dynamic lighting, epic
 """)
 
 APPEARANCE = _words("""
@@ -55,7 +54,8 @@ small breasts, cleavage, huge breasts, flat chest, abs, muscular, slim, tall, th
 lipstick, eyeliner, eyeshadow, eyelashes, thick eyebrows, eyebrows, v-shaped eyebrows, pale skin, dark skin, tan,
 shiny skin, dark-skinned female, standing, sitting, indoors, outdoors, day, night, alone, white hair, black hair,
 heterochromia, multicolored hair, multicolored eyes, two-tone hair, gradient hair, streaked hair, white pupils,
-bright pupils, pointy ears, depth, motion blur, jewelry, earrings, holding, letterboxed, extremely beautiful
+bright pupils, pointy ears, depth, motion blur, jewelry, earrings, holding, letterboxed, extremely beautiful,
+eyebrows visible through hair, hand in hair, off shoulder, own hands together
 """)
 
 COLOURS = _words("""
@@ -114,8 +114,8 @@ squatting, kneeling, lying, crouching, seiza, on back, on side, on stomach, all 
 arms up, hands on hips, hand on hip, arms behind head, arms behind back, fighting stance, running, jumping, walking,
 dancing, flying, sleeping, swimming, punching, kicking, waving, pointing, leaning, leaning forward, stretching,
 praying, hugging, kissing, riding, reading, eating, drinking, cooking, singing, playing, fighting, floating, falling,
-surfing, skiing, skating, skateboarding, snowboarding, peace sign, heart hands, finger gun, salute, selfie,
-wariza, indian style, leg up, pose, posing
+surfing, skiing, skating, skateboarding, snowboarding, peace sign, heart hands, finger gun, salute, selfie, wariza,
+indian style, leg up, pose, posing
 """)
 
 PEOPLE = _words("""
@@ -136,9 +136,9 @@ lies, lays, plays, walks, runs, flies, eats, drinks, shows, features, contains, 
 holding, sitting, standing, looking, having, using, featuring, containing, showing, dressed, covered, filled, made,
 parked, placed, surrounded, one, two, three, four, five, six, several, many, few, lots, lot, bunch, couple, group,
 pair, set, piece, pieces, kind, type, sort, top, front, back, side, middle, other, another, together, away, all,
-more, most, much, own, someone, something, draw, image, picture, view, close-up, closeup, scene, prepares, takes,
-taking, makes, making, seen, shown, laying, large, small, big, little, young, old, tall, long, short, different,
-various, multiple, number
+more, most, much, own, someone, something, talks, says, say, sat, stood, lying, leans, leaning, talking, seems,
+appears, going, goes, comes, tries, trying, ready, draw, image, picture, view, close-up, closeup, scene, prepares,
+takes, taking, makes, making, seen, shown, laying, different, various, multiple, number
 """)
 
 # Words in -ing that name things.

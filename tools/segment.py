@@ -21,7 +21,7 @@ MAX_CONCEPTS = 24
 
 Span = tuple[int, int, Kind]
 
-_PART = re.compile(r"(?:\\.|<[^<>]*>|[^,;|\n，、。；！？!?<]|(?<=\d),(?=\d))+")
+_PART = re.compile(r"(?:\\.|<[^<>]*>|[^,;|\n，、。；！？!?<]|[!?](?=\S)|(?<=\d),(?=\d))+")
 _MARKUP = re.compile(r"<[^<>]*>|\bBREAK\b|\bAND\b")
 _WORD = re.compile(r"\\[()]|[\w'’+&-]+(?:\.\w+)*|[^\w\s]")
 _SERIES = re.compile(r"\\?\((.+?)\\?\)\s*$")
@@ -105,6 +105,8 @@ def _trim(prompt: str, start: int, end: int) -> tuple[int, int] | None:
 
 def _is_clause(text: str) -> bool:
     words = plain(text).split()
+    if "_" in text and " " not in text:
+        return False
     return len(words) > 4 or any(word in lexicon.FUNCTION for word in words[:-1])
 
 
@@ -112,7 +114,9 @@ def is_generic(text: str) -> bool:
     """Tell whether a tag asks for nothing an adapter should be sought for: quality boilerplate, plain looks."""
     tag = plain(text)
     words = tag.split()
-    if not words or tag in lexicon.BOILERPLATE or tag in lexicon.APPEARANCE or tag.replace(" ", "").isdigit():
+    if not words or tag in lexicon.BOILERPLATE or tag in lexicon.APPEARANCE:
+        return True
+    if (len(tag) == 1 and tag.isascii()) or tag.replace(" ", "").isdigit():
         return True
     if words[-1] in lexicon.APPEARANCE_HEADS and all(w in lexicon.COLOURS or w in _LOOKS for w in words[:-1]):
         return True
@@ -236,7 +240,13 @@ def _split_style(prompt: str, words: Sequence[tuple[int, int]]) -> list[Span]:
             return [(first, last, "style"), *(_split_style(prompt, rest) if rest else [])]
     first, last = words[0][0], words[-1][1]
     kind = kind_of(prompt[first:last])
-    return [(first, last, "object" if kind == "unknown" and prompt[first:last].islower() else kind)]
+    return [
+        (
+            first,
+            last,
+            "object" if kind == "unknown" and (prompt[first:last].islower() or prompt.isupper()) else kind,
+        )
+    ]
 
 
 def describe(concepts: Iterable[Concept]) -> str:
