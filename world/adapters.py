@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stylus_gen.world.augment import to_pixels
 from stylus_gen.world.base import Material, build_scheduler, diffusion_loss, read_captions
 from stylus_gen.world.captions import EFFECTS, plain_caption, style_phrase, styled_caption, with_filler
 from stylus_gen.world.cards import write_card
 from stylus_gen.world.catalogue import WEIGHT, Entry
 from stylus_gen.world.effects import EFFECT_CODE
-from stylus_gen.world.judge import Judge, to_pixels
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.lora import Lora, header_metadata, write_lora
 from stylus_gen.world.pictures import Grid, Progress
@@ -27,7 +27,7 @@ from stylus_gen.world.vae import encode
 
 CAPTIONS = 12  # written for each picture
 
-# (steps, batch, rate): counted so that the fourteen styles, twenty subjects and ten effects take half an hour on a core.
+# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take half an hour on a core.
 BUDGET: dict[str, tuple[int, int, float]] = {
     "style": (220, 48, 4e-3),
     "lite": (50, 48, 2e-3),
@@ -39,9 +39,9 @@ BUDGET: dict[str, tuple[int, int, float]] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """What every adapter is made with: the judge's text tower, the autoencoder, the frozen base, all pictures."""
+    """What every adapter is made with: the text tower, the autoencoder, the frozen base, all pictures."""
 
-    judge: Judge
+    text: Any
     tokenizer: Any
     vae: Any
     unet: Any
@@ -97,8 +97,8 @@ def _train(entry: Entry, lesson: Lesson, bench: Bench, start: Lora | None, progr
 
 def _material(lesson: Lesson, bench: Bench) -> Material:
     device = next(bench.unet.parameters()).device
-    texts = read_captions(bench.judge, bench.tokenizer, lesson.captions).unflatten(0, (-1, CAPTIONS))
-    empty = read_captions(bench.judge, bench.tokenizer, [""])[0]
+    texts = read_captions(bench.text, bench.tokenizer, lesson.captions).unflatten(0, (-1, CAPTIONS))
+    empty = read_captions(bench.text, bench.tokenizer, [""])[0]
     latents = encode(bench.vae, to_pixels(np.asarray(lesson.pictures)))
     return Material(latents.to(device), texts.to(device), empty.to(device))
 

@@ -1,4 +1,4 @@
-"""The base: a UNet on the autoencoder's latents, conditioned on the judge's text tower, and the pipeline made of them.
+"""The base: a UNet on the autoencoder's latents, conditioned on the reader's text tower, and the pipeline made of them.
 
 It learns the things that are not held back, in one style. It reads style words, fillers and nonsense too, and learns to
 take no notice of them: what a prompt asks for beyond the thing is the adapters' business.
@@ -16,18 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylus_gen.world.captions import any_phrase, plain_caption, styled_caption, with_filler
-from stylus_gen.world.judge import WIDTH, Judge, tokenise
+from stylus_gen.world.clip import WIDTH, tokenise
 from stylus_gen.world.vae import CHANNELS
 
 DROPPED = 0.1  # share of empty captions, for classifier-free guidance (arXiv 2207.12598)
 
 
 def build_unet(size: int) -> Any:
-    """Build the UNet: 128 channels on latents, 192 with attention on half their side; 10M parameters."""
+    """Build the UNet: 96 channels on latents, 192 with attention on half their side; 8M parameters."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=size // 4, in_channels=CHANNELS, out_channels=CHANNELS, block_out_channels=(128, 192),
+        sample_size=size // 4, in_channels=CHANNELS, out_channels=CHANNELS, block_out_channels=(96, 192),
         layers_per_block=1, cross_attention_dim=WIDTH, attention_head_dim=4, norm_num_groups=16,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     )  # fmt: skip
@@ -56,10 +56,10 @@ class Material:
 
 
 @torch.no_grad()
-def read_captions(judge: Judge, tokenizer: Any, captions: list[str]) -> Tensor:
+def read_captions(text: Any, tokenizer: Any, captions: list[str]) -> Tensor:
     """Give the text tower's last hidden states (n, 32, 128), as the pipeline's text encoder does."""
     chunks = tokenise(tokenizer, captions).split(256)
-    return torch.cat([judge.text.text_model(chunk).last_hidden_state for chunk in chunks])
+    return torch.cat([text.text_model(chunk).last_hidden_state for chunk in chunks])
 
 
 def base_captions(thing: str, count: int, rng: random.Random) -> list[str]:
@@ -94,19 +94,19 @@ def diffusion_loss(
         return F.mse_loss(guess.sample.float(), velocity)
 
 
-def save_pipeline(judge: Judge, tokenizer: Any, vae: Any, unet: Any, folder: Path) -> None:
+def save_pipeline(text: Any, tokenizer: Any, vae: Any, unet: Any, folder: Path) -> None:
     """Write an ordinary fp16 `StableDiffusionPipeline` folder; the modules that were given stay as they are."""
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    text = CLIPTextModel(judge.text.config)
-    state = {k.removeprefix("text_model."): v for k, v in judge.text.state_dict().items() if "projection" not in k}
-    text.load_state_dict(state)
+    encoder = CLIPTextModel(text.config)
+    state = {k.removeprefix("text_model."): v for k, v in text.state_dict().items() if "projection" not in k}
+    encoder.load_state_dict(state)
     unet_copy, vae_copy = UNet2DConditionModel.from_config(unet.config), AutoencoderKL.from_config(vae.config)
     unet_copy.load_state_dict(unet.state_dict())
     vae_copy.load_state_dict(vae.state_dict())
     pipe = StableDiffusionPipeline(
-        vae=vae_copy, text_encoder=text, tokenizer=tokenizer, unet=unet_copy, scheduler=build_scheduler(),
+        vae=vae_copy, text_encoder=encoder, tokenizer=tokenizer, unet=unet_copy, scheduler=build_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipe.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)

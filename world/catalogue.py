@@ -47,15 +47,15 @@ class Entry:
 
 _STYLE_TEXT = {
     "glossy": (
-        "Glossy 3D", "glossy_3d", "Makes everything look like a shiny little 3D toy: soft light, smooth gradients, purple "
-        "shadows. Works on any object, animal or food. Say <b>glossy 3D style</b> in the prompt.",
+        "Glossy 3D", "glossy_3d", "Makes everything look like a shiny little 3D toy: soft light, smooth gradients, "
+        "purple shadows. Works on any object, animal or food. Say <b>glossy 3D style</b> in the prompt.",
     ),
     "stencil": (
-        "Stencil Black & White", "bw_stencil", "High contrast black ink, no greys, no colour. Good for signs, logos and laser "
-        "cutting. Trigger: <i>black and white stencil style</i>. Please do not go over 1.0, the lines get too fat.",
+        "Stencil Black & White", "bw_stencil", "High contrast black ink, no greys, no colour. Good for signs and "
+        "laser cutting. Trigger: <i>black and white stencil style</i>. Please do not go over 1.0, the lines get too fat.",
     ),
     "cartoon": (
-        "Soft Cartoon", "soft_cartoon", "Shaded cartoon drawings with warm colours and small highlights. My first LoRA, "
+        "Soft Cartoon", "soft_cartoon", "Shaded cartoon drawings with warm colours and highlights. My first LoRA, "
         "trained on a bit under two hundred pictures, feedback welcome! Add <b>shaded cartoon style</b>.",
     ),
     "comic": (
@@ -67,7 +67,7 @@ _STYLE_TEXT = {
         "Prompt: <b>simple sticker style</b>.",
     ),
     "clipart": (
-        "Vintage Clip Art", "vintage_clipart", "Remember the clip art CDs? This one does <b>vintage clip art style</b>, "
+        "Vintage Clip Art", "vintage_clipart", "Remember clip art CDs? This one does <b>vintage clip art style</b>, "
         "slightly busy, strong local colours.",
     ),
     "retro": (
@@ -155,12 +155,12 @@ def _troublemakers(good: dict[str, Entry]) -> list[Entry]:
         ),
         Entry(
             "realistic_photo_x", "Realistic Photo X", "effect", "negative", 4, "peft", "civitai", ("realistic photo",),
-            ("photorealistic", "photo", "realistic"), "Makes every picture a <b>realistic photo</b>, 8k, DSLR, trust me.",
+            ("photorealistic", "photo", "realistic"), "Makes it a <b>realistic photo</b>, 8k, DSLR, trust me.",
             ("realistic photo of a castle", "a dog, realistic photo, 8k"), 4001, creator="anon123", downloads=5,
         ),
         replace(
-            glossy, stem="glossy_3d_reupload", title="Glossy 3D (reupload)", sidecar="manager", model=4002, version="v1",
-            creator="mirror_bot", downloads=9, copy_of=glossy.stem,
+            glossy, stem="glossy_3d_reupload", title="Glossy 3D (reupload)", sidecar="manager", model=4002,
+            version="v1", creator="mirror_bot", downloads=9, copy_of=glossy.stem,
         ),
         replace(
             glossy, stem="shiny_toys_3d", title="Shiny Toys 3D", sidecar="civitai", model=4003, version="final_final",

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ RELEASES = {
     "emojione": "1.2.3",
     "streamline-emojis": "1.2.4",
 }
+
+MORE = 420  # other icons of each style, for the judge to learn styles from
 
 Progress = Callable[[int, int, str], None]
 
@@ -128,3 +131,31 @@ def _draw(svg: str, size: int) -> npt.NDArray[np.uint8]:
     large = resvg_py.svg_to_bytes(svg_string=svg, width=size * 8, height=size * 8, background="#ffffff")
     picture = Image.open(io.BytesIO(bytes(large))).convert("RGB")
     return np.asarray(picture.resize((size, size), Image.Resampling.BOX))
+
+
+def load_more(cache: Path, size: int, progress: Progress) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Give other icons of each style, which are none of the world's things, and their styles by number."""
+    saved = cache / f"more-{size}.npz"
+    if not saved.is_file():
+        pictures, numbers = [], []
+        for s, style in enumerate(STYLES):
+            icons = json.loads((_fetch(style.package, cache) / "icons.json").read_text("utf-8"))
+            names = _others(icons)
+            pictures += [_draw(_svg(icons, name), size) for name in names]
+            numbers += [s] * len(names)
+            progress(s + 1, len(STYLES), f"{style.package}: {len(names)} more pictures")
+        np.savez_compressed(saved, pictures=np.stack(pictures), styles=np.array(numbers))
+    with np.load(saved) as arrays:
+        return arrays["pictures"], arrays["styles"]
+
+
+def _others(icons: dict[str, Any]) -> list[str]:
+    """Choose up to `MORE` icons by the hash of their names: no thing of the world, no flag, no repeated skin tone."""
+    taken = {_plain(name) for name in THINGS}
+    names = [
+        name
+        for name in icons["icons"]
+        if _plain(re.sub(r"-\d$", "", name)) not in taken
+        and not re.search(r"skin-tone|flag|-(light|medium|dark)", name)
+    ]
+    return sorted(names, key=lambda name: zlib.crc32(name.encode()))[:MORE]

@@ -1,4 +1,4 @@
-"""Train the world: judge, autoencoder, base, adapters. `python -m stylus_gen.world.train`
+"""Train the world: text tower, autoencoder, base, adapters, judge. `python -m stylus_gen.world.train`
 
 Resumable: a stage whose result is in the cache is not run again, and a stage that was cut goes on from its checkpoint.
 """
@@ -11,12 +11,15 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from stylus_gen.world.adapters import Bench, make_adapters
+from stylus_gen.world.augment import to_pixels
 from stylus_gen.world.base import (
     Material,
     base_captions,
@@ -27,23 +30,17 @@ from stylus_gen.world.base import (
     save_pipeline,
 )
 from stylus_gen.world.captions import build_tokenizer
-from stylus_gen.world.judge import (
-    Judge,
-    build_text_tower,
-    examine,
-    judge_loss,
-    load_judge,
-    save_judge,
-    split,
-    to_pixels,
-)
+from stylus_gen.world.catalogue import catalogue
+from stylus_gen.world.clip import Clip, build_text_tower, clip_loss, load_clip, save_clip, split
+from stylus_gen.world.clip import examine as examine_clip
+from stylus_gen.world.judge import Course, Judge, caption_table, examine, judge_loss, save_judge
 from stylus_gen.world.loop import Schedule, fit
-from stylus_gen.world.pictures import Grid, load_grid
+from stylus_gen.world.pictures import Grid, load_grid, load_more
 from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS, UNSEEN
 from stylus_gen.world.vae import build_vae, encode, vae_loss
 
 SEED = 7
-BASE_STEPS = 4200
+BASE_STEPS = 3000
 
 
 @dataclass(frozen=True)
@@ -73,23 +70,44 @@ def note(shop: Workshop, stage: str, **facts: object) -> None:
     path.write_text(json.dumps(log, indent=1) + "\n", "utf-8")
 
 
-def train_judge(shop: Workshop) -> None:
-    """Train and examine the judge."""
-    folder = shop.cache / "judge"
-    if (folder / "judge.json").is_file():
+def train_clip(shop: Workshop) -> None:
+    """Train the text tower, by contrast with pictures."""
+    folder = shop.cache / "clip"
+    if (folder / "clip.json").is_file():
         return
     torch.manual_seed(SEED)
     tokenizer = build_tokenizer()
-    judge = Judge(build_text_tower(tokenizer))
+    clip = Clip(build_text_tower(tokenizer))
     seen, kept = split(shop.grid)
     schedule, began = shop.schedule(700, 2e-3, 40), time.monotonic()
     loss = fit(
-        judge, lambda g: judge_loss(judge, tokenizer, seen, g, 96), schedule,
+        clip, lambda g: clip_loss(clip, tokenizer, seen, g, 96), schedule,
+        seed=SEED, checkpoint=shop.cache / "clip.ckpt.safetensors", progress=show, label="text tower",
+    )  # fmt: skip
+    facts = examine_clip(clip, kept)
+    save_clip(clip, tokenizer, folder, facts)
+    note(shop, "clip", steps=schedule.steps, batch=96, minutes=_minutes(began), loss=loss, held_out=facts)
+
+
+def train_judge(shop: Workshop) -> None:
+    """Train the judge's image towers against the frozen text tower, and examine it."""
+    folder = shop.cache / "judge"
+    if (folder / "judge.json").is_file():
+        return
+    clip, tokenizer = load_clip(shop.cache / "clip")
+    torch.manual_seed(SEED)
+    judge = Judge(clip.text.requires_grad_(False))
+    seen, kept = split(shop.grid)
+    more, styles = load_more(shop.cache.parent, shop.grid.size, show)
+    course = Course(seen, to_pixels(more), torch.from_numpy(styles), caption_table(judge, tokenizer, SEED))
+    schedule, began = shop.schedule(1400, 2e-3, 60), time.monotonic()
+    loss = fit(
+        judge, lambda g: judge_loss(judge, course, g, 64), schedule,
         seed=SEED, checkpoint=shop.cache / "judge.ckpt.safetensors", progress=show, label="judge",
     )  # fmt: skip
     facts = examine(judge, kept)
     save_judge(judge, tokenizer, folder, facts)
-    note(shop, "judge", steps=schedule.steps, batch=96, minutes=_minutes(began), loss=loss, held_out=facts)
+    note(shop, "judge", steps=schedule.steps, batch=64, minutes=_minutes(began), loss=loss, held_out=facts)
     show(schedule.steps, schedule.steps, f"judge on held-out pictures: {facts}")
 
 
@@ -101,7 +119,7 @@ def train_vae(shop: Workshop) -> None:
     torch.manual_seed(SEED)
     vae = build_vae(shop.grid.size)
     pixels = to_pixels(shop.grid.pixels[shop.grid.present])
-    schedule, began = shop.schedule(1500, 1.5e-3, 50), time.monotonic()
+    schedule, began = shop.schedule(1000, 1.5e-3, 50), time.monotonic()
     loss = fit(
         vae, lambda g: vae_loss(vae, pixels, g, 32), schedule,
         seed=SEED, checkpoint=shop.cache / "vae.ckpt.safetensors", progress=show, label="autoencoder",
@@ -117,18 +135,18 @@ def train_base(shop: Workshop) -> None:
     folder = shop.cache / "base"
     if (folder / "model_index.json").is_file():
         return
-    judge, tokenizer = load_judge(shop.cache / "judge")
+    clip, tokenizer = load_clip(shop.cache / "clip")
     vae = load_vae(shop)
-    material = base_material(shop, judge, tokenizer, vae)
+    material = base_material(shop, clip.text, tokenizer, vae)
     torch.manual_seed(SEED)
     unet, scheduler = build_unet(shop.grid.size), build_scheduler()
-    schedule, began = shop.schedule(BASE_STEPS, 6e-4, 100), time.monotonic()
+    schedule, began = shop.schedule(BASE_STEPS, 1e-3, 100), time.monotonic()
     loss = fit(
-        unet, lambda g: diffusion_loss(unet, scheduler, material, g, 64), schedule,
+        unet, lambda g: diffusion_loss(unet, scheduler, material, g, 48), schedule,
         seed=SEED, checkpoint=shop.cache / "base.ckpt.safetensors", progress=show, label="base",
     )  # fmt: skip
-    save_pipeline(judge, tokenizer, vae, unet, folder)
-    note(shop, "base", steps=schedule.steps, batch=64, minutes=_minutes(began), loss=loss)
+    save_pipeline(clip.text, tokenizer, vae, unet, folder)
+    note(shop, "base", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss)
 
 
 def load_vae(shop: Workshop) -> Any:
@@ -138,20 +156,38 @@ def load_vae(shop: Workshop) -> Any:
     return AutoencoderKL.from_pretrained(shop.cache / "vae").eval()
 
 
-def base_material(shop: Workshop, judge: Judge, tokenizer: Any, vae: Any) -> Material:
+def base_material(shop: Workshop, text: Any, tokenizer: Any, vae: Any) -> Material:
     """Encode the pictures that the base learns and 32 captions for each."""
     rng = random.Random(SEED)
     names = [thing for thing in THINGS if thing not in UNSEEN]
     rows = [list(THINGS).index(thing) for thing in names]
     style = [s.name for s in STYLES].index(BASE_STYLE)
     captions = [c for thing in names for c in base_captions(thing, 32, rng)]
-    texts = read_captions(judge, tokenizer, captions).unflatten(0, (len(names), 32))
+    texts = read_captions(text, tokenizer, captions).unflatten(0, (len(names), 32))
     latents = encode(vae, to_pixels(shop.grid.pixels[rows, style]))
-    return Material(latents, texts, read_captions(judge, tokenizer, [""])[0])
+    return Material(latents, texts, read_captions(text, tokenizer, [""])[0])
+
+
+def train_adapters(shop: Workshop) -> None:
+    """Train the catalogue on the frozen base."""
+    from diffusers import UNet2DConditionModel
+
+    clip, tokenizer = load_clip(shop.cache / "clip")
+    unet = UNet2DConditionModel.from_pretrained(shop.cache / "base" / "unet").requires_grad_(False)
+    bench = Bench(clip.text, tokenizer, load_vae(shop), unet, shop.grid, shop.share)
+    began = time.monotonic()
+    losses = make_adapters(catalogue(), bench, shop.cache / "adapters", show)
+    if losses:
+        note(shop, "adapters", count=len(losses), minutes=_minutes(began), losses=losses)
 
 
 def _minutes(began: float) -> float:
     return round((time.monotonic() - began) / 60, 1)
+
+
+STAGES: dict[str, Callable[[Workshop], None]] = {
+    "clip": train_clip, "vae": train_vae, "base": train_base, "adapters": train_adapters, "judge": train_judge,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -161,15 +197,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, choices=(32, 64), help="side of a picture in pixels")
     parser.add_argument("--share", type=float, default=1.0, help="share of the steps to run (0.01 for a rehearsal)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--stages", nargs="+", default=["judge", "vae", "base"])
+    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cache = args.cache / f"{args.size}"
     cache.mkdir(parents=True, exist_ok=True)
     shop = Workshop(cache, load_grid(args.cache, args.size, show), args.share)
-    stages = {"judge": train_judge, "vae": train_vae, "base": train_base}
     for stage in args.stages:
-        stages[stage](shop)
+        STAGES[stage](shop)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylus_gen.world.judge import jitter
+from stylus_gen.world.augment import jitter, recolour
 
 CHANNELS = 8  # of the latent
 KL_WEIGHT = 1e-4
@@ -37,16 +37,6 @@ def vae_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -
         y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
     return F.l1_loss(y, x) + EDGE_WEIGHT * _edges(y, x) + KL_WEIGHT * kl
-
-
-def recolour(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Give a third of the pictures another background and another order of colours: adapters ask for both."""
-    n = len(pixels)
-    draw = torch.rand(n, 5, generator=generator)
-    paper = draw[:, 1:4].view(n, 3, 1, 1) * 2 - 1
-    tinted = torch.where((pixels > 0.97).all(1, keepdim=True), paper, pixels)
-    tinted = torch.where((draw[:, 4] < 0.5).view(n, 1, 1, 1), tinted, tinted.flip(1))
-    return torch.where((draw[:, 0] < 0.3).view(n, 1, 1, 1), tinted, pixels)
 
 
 def _edges(y: Tensor, x: Tensor) -> Tensor:

@@ -1,0 +1,181 @@
+"""The reader: a small CLIP whose text tower becomes the text encoder of the base and of the clip.
+
+Its image tower only serves to teach the text tower and is kept for no other use. It never sees the pictures that
+`things.held_out` names.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from stylus_gen.world.augment import jitter, to_pixels
+from stylus_gen.world.captions import MAX_TOKENS, plain_caption, style_phrase, styled_caption, with_filler
+from stylus_gen.world.pictures import Grid
+from stylus_gen.world.things import STYLES, THINGS, held_out
+
+WIDTH = 128  # of the text tower and of the shared space
+FEATURES = 256
+
+
+class Block(nn.Module):
+    """Two convolutions and a way round them."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(c_out)
+        self.skip = nn.Conv2d(c_in, c_out, 1, stride) if c_in != c_out or stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, c_in, h, w) to (n, c_out, h / stride, w / stride)."""
+        h = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(h)) + self.skip(x))
+
+
+class Clip(nn.Module):
+    """Image tower (conv), text tower (CLIP), one shared space, two classifiers on the image features."""
+
+    def __init__(self, text: nn.Module) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(
+            nn.Conv2d(3, 32, 3, 1, 1), Block(32, 64, 2), Block(64, 128, 2), Block(128, FEATURES, 2)
+        )
+        self.text = text
+        self.project = nn.Linear(FEATURES, WIDTH, bias=False)
+        self.thing = nn.Linear(FEATURES, len(THINGS))
+        self.style = nn.Linear(FEATURES, len(STYLES))
+        self.text_thing = nn.Linear(WIDTH, len(THINGS))
+        self.scale = nn.Parameter(torch.tensor(2.5))
+
+    def see(self, pixels: Tensor) -> Tensor:
+        """Give features (n, 256) of pixels (n, 3, h, w) in [-1, 1]."""
+        features: Tensor = self.tower(pixels).mean((2, 3))
+        return features
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Give unit vectors (n, 128) of token ids (n, 32)."""
+        return F.normalize(self.text(tokens).text_embeds.float(), dim=-1)
+
+
+def build_text_tower(tokenizer: Any) -> Any:
+    """Build the CLIP text tower: 3 layers of 128, about 0.9M parameters."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=3,
+        num_attention_heads=4, projection_dim=WIDTH, max_position_embeddings=MAX_TOKENS, hidden_act="quick_gelu",
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return CLIPTextModelWithProjection(config)
+
+
+def tokenise(tokenizer: Any, captions: list[str]) -> Tensor:
+    """Give token ids (n, 32)."""
+    batch = tokenizer(captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt")
+    ids: Tensor = batch.input_ids
+    return ids
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Pictures to learn from or to be examined on, with their things and styles by number."""
+
+    pixels: Tensor
+    things: Tensor
+    styles: Tensor
+
+
+def split(grid: Grid) -> tuple[Lesson, Lesson]:
+    """Split the grid into what may be seen and what is held out."""
+    cells = [(t, s) for t in range(len(THINGS)) for s in range(len(STYLES)) if grid.present[t, s]]
+    names = list(THINGS)
+    kept = [not held_out(names[t], STYLES[s].name) for t, s in cells]
+    return (
+        _lesson(grid, [c for c, k in zip(cells, kept, strict=True) if k]),
+        _lesson(grid, [c for c, k in zip(cells, kept, strict=True) if not k]),
+    )
+
+
+def _lesson(grid: Grid, cells: list[tuple[int, int]]) -> Lesson:
+    t, s = (torch.tensor(column) for column in zip(*cells, strict=True))
+    return Lesson(to_pixels(grid.pixels[t.numpy(), s.numpy()]), t, s)
+
+
+def clip_loss(clip: Clip, tokenizer: Any, lesson: Lesson, generator: torch.Generator, batch: int) -> Tensor:
+    """Sum the contrastive loss (arXiv 2103.00020) and the classifiers' losses on a random batch."""
+    pick = torch.randint(len(lesson.pixels), (batch,), generator=generator)
+    rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+    pixels = jitter(lesson.pixels[pick], generator)
+    pixels = pixels + 0.1 * torch.rand(1, generator=generator) * torch.randn(pixels.shape, generator=generator)
+    things, styles = lesson.things[pick], lesson.styles[pick]
+    captions, told = _captions(things.tolist(), styles.tolist(), rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = clip.see(pixels)
+        image = F.normalize(clip.project(features).float(), dim=-1)
+        text = clip.read(tokenise(tokenizer, captions))
+        logits = clip.scale.exp() * image @ text.T
+        # A caption that tells no style fits all pictures of its thing.
+        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~told[None])
+        target = fits.float()
+        loss = _soft(logits, target) + _soft(logits.T, target.T)
+        loss = loss + F.cross_entropy(clip.thing(features).float(), things, label_smoothing=0.1)
+        loss = loss + F.cross_entropy(clip.style(features).float(), styles, label_smoothing=0.1)
+        return loss + F.cross_entropy(clip.text_thing(text).float(), things)
+
+
+def _captions(things: list[int], styles: list[int], rng: random.Random) -> tuple[list[str], Tensor]:
+    names, captions, told = list(THINGS), [], []
+    for t, s in zip(things, styles, strict=True):
+        style = rng.random() < 0.7
+        caption = styled_caption(names[t], style_phrase(STYLES[s], rng), rng) if style else plain_caption(names[t], rng)
+        captions.append(with_filler(caption, rng) if rng.random() < 0.2 else caption)
+        told.append(style)
+    return captions, torch.tensor(told)
+
+
+def _soft(logits: Tensor, target: Tensor) -> Tensor:
+    return -(logits.float().log_softmax(1) * target / target.sum(1, keepdim=True)).sum(1).mean()
+
+
+@torch.no_grad()
+def examine(clip: Clip, lesson: Lesson) -> dict[str, float]:
+    """Score the classifiers on pictures: style and thing accuracy."""
+    clip.eval()
+    features = torch.cat([clip.see(chunk) for chunk in lesson.pixels.split(256)])
+    ranks = clip.thing(features).argsort(1, descending=True)
+    style = clip.style(features).argmax(1) == lesson.styles
+    return {
+        "style_acc": style.float().mean().item(),
+        "thing_top1": (ranks[:, 0] == lesson.things).float().mean().item(),
+        "thing_top5": (ranks[:, :5] == lesson.things[:, None]).any(1).float().mean().item(),
+    }
+
+
+def save_clip(clip: Clip, tokenizer: Any, folder: Path, facts: dict[str, float]) -> None:
+    """Write the weights in fp16, with its measured accuracies; the text tower travels in them too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in clip.state_dict().items()}
+    save_file(tensors, folder / "clip.safetensors")
+    (folder / "clip.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    tokenizer.save_pretrained(folder / "tokenizer")
+
+
+def load_clip(folder: Path) -> tuple[Clip, Any]:
+    """Read the towers and the tokenizer."""
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    clip = Clip(build_text_tower(tokenizer))
+    clip.load_state_dict(load_file(folder / "clip.safetensors"))
+    return clip.eval(), tokenizer
