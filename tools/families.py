@@ -43,6 +43,15 @@ _NAMES: tuple[tuple[str, Family], ...] = (
     (r"sd[-_ ]?v?1|stable[-_ ]diffusion[-_ ]?v?1|^v1", "sd15"),
 )
 
+TITLES: dict[Family, str] = {
+    "sd15": "SD 1.5", "sd2": "SD 2", "sd3": "SD 3", "sdxl": "SDXL", "pony": "Pony", "illustrious": "Illustrious",
+    "noobai": "NoobAI", "flux": "Flux.1", "flux2": "Flux.2", "qwen": "Qwen-Image", "zimage": "Z-Image",
+    "zimage-turbo": "Z-Image Turbo", "wan": "Wan", "hunyuan": "Hunyuan", "ltx": "LTX", "chroma": "Chroma",
+    "lumina": "Lumina", "hidream": "HiDream", "kolors": "Kolors", "pixart": "PixArt", "cascade": "Stable Cascade",
+    "svd": "Stable Video Diffusion", "world": "the small world", "unknown": "an unknown family",
+}  # fmt: skip
+"""What people call the families, for messages."""
+
 _SDXL_KIN = ("sdxl", "pony", "illustrious", "noobai")
 _PARTIAL: frozenset[tuple[str, str]] = frozenset(
     {(a, b) for a in _SDXL_KIN for b in _SDXL_KIN if a != b}

@@ -1,0 +1,525 @@
+"""Adapters on a live model: read from every format, merged, and taken out without a trace."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from diffusers import DiffusionPipeline, UNet2DConditionModel
+
+from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.family import base_family
+from stylus_gen.tools.diffusion.sites import Site
+from stylus_gen.tools.errors import AdapterRejected, BadRequest, Unavailable
+from stylus_gen.tools.generate import Studio, open_studio
+
+pytestmark = [  # diffusers' own; what we run of it is silenced where we run it, see draw.py
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning"),
+]
+
+BOTH = ("unet", "text_encoder")
+CONVOLUTIONS = ("conv1", "conv_shortcut", "proj_in", "to_q")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_tiny_sd(tmp_path_factory.mktemp("base") / "sd")
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> Studio:
+    return open_studio(str(folder))
+
+
+@pytest.fixture
+def studio(opened: Studio) -> Iterator[Studio]:
+    with opened.given_back():
+        yield opened
+
+
+def pixels(pipe: Any) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    result = pipe("a fox", num_inference_steps=2, guidance_scale=5.0, generator=generator, output_type="np")
+    return torch.from_numpy(result.images)
+
+
+def by_diffusers(folder: Path, loras: list[tuple[Path, float]]) -> torch.Tensor:
+    """The same picture, with the adapters loaded diffusers' way."""
+    pipe = DiffusionPipeline.from_pretrained(folder, use_safetensors=True)
+    pipe.set_progress_bar_config(disable=True)
+    names = [f"adapter{i}" for i in range(len(loras))]
+    for name, (path, _) in zip(names, loras, strict=True):
+        pipe.load_lora_weights(path, adapter_name=name)
+    pipe.set_adapters(names, [weight for _, weight in loras])
+    return pixels(pipe)
+
+
+def by_us(studio: Studio, loras: list[tuple[Path, float]]) -> torch.Tensor:
+    studio.runtime.apply([(studio.shelf.get(path), weight) for path, weight in loras])
+    return pixels(studio.pipe)
+
+
+def bits(studio: Studio) -> dict[str, torch.Tensor]:
+    models = (studio.pipe.unet, studio.pipe.text_encoder)
+    return {f"{i}.{name}": t.clone() for i, m in enumerate(models) for name, t in m.state_dict().items()}
+
+
+def same_bits(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def canonical(adapter: Adapter) -> dict[Site, tuple[torch.Tensor, torch.Tensor, float]]:
+    return {site: (p.parts["A"], p.parts["B"], p.scale) for (site, _), p in adapter.patches.items()}
+
+
+# Reading
+
+
+def test_four_formats_of_one_adapter_are_the_same_tensors(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, components=BOTH)
+    files = [
+        tiny.write(tmp_path / "kohya.safetensors", tiny.kohya_tensors(lora)),
+        tiny.write(tmp_path / "peft.safetensors", tiny.peft_tensors(lora)),
+        tiny.write(tmp_path / "peft_config.safetensors", tiny.peft_tensors(lora), tiny.peft_metadata(lora)),
+        tiny.write(tmp_path / "diffusers.safetensors", tiny.old_diffusers_tensors(lora)),
+    ]
+    for path in files:
+        found = canonical(studio.shelf.get(path))
+        assert {tuple(site) for site in found} == set(lora)
+        for site, (a, b, scale) in found.items():
+            wanted_a, wanted_b, _ = lora[tuple(site)]
+            assert torch.equal(a, wanted_a) and torch.equal(b, wanted_b) and scale == 1.0
+
+
+def test_alpha_is_read_beside_the_tensors_and_from_the_header(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, components=BOTH, rank=4, alpha=1.0)
+    kohya = tiny.write(tmp_path / "kohya.safetensors", tiny.kohya_tensors(lora))
+    peft = tiny.write(tmp_path / "peft.safetensors", tiny.peft_tensors(lora), tiny.peft_metadata(lora))
+    for path in (kohya, peft):
+        assert {scale for _, _, scale in canonical(studio.shelf.get(path)).values()} == {0.25}
+
+
+def test_alpha_patterns_are_names_and_never_run_as_expressions(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, rank=4, pick=("to_q",))
+    one = next(module for _, module in lora)
+    config = {"unet.r": 4, "unet.lora_alpha": 4, "unet.alpha_pattern": {"(a+)+$": 9, f"^{one}$": 2}}
+    metadata = {"lora_adapter_metadata": json.dumps(config)}
+    path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), metadata)
+    scales = {site.module: scale for site, (_, _, scale) in canonical(studio.shelf.get(path)).items()}
+    assert scales.pop(one) == 0.5
+    assert set(scales.values()) == {1.0}
+
+
+def test_rank_stabilised_adapters_divide_by_the_root_of_the_rank(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, rank=4, pick=("to_q",))
+    config = {"unet.r": 4, "unet.lora_alpha": 4, "unet.use_rslora": True}
+    path = tiny.write(
+        tmp_path / "a.safetensors", tiny.peft_tensors(lora), {"lora_adapter_metadata": json.dumps(config)}
+    )
+    assert {scale for _, _, scale in canonical(studio.shelf.get(path)).values()} == {2.0}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"unet.lora_alpha": "4"}', '{"unet.lora_alpha": NaN}', "[" * 100_000])
+def test_a_nonsensical_peft_configuration_is_refused(studio: Studio, tmp_path: Path, text: str) -> None:
+    lora = tiny.make_lora(studio.pipe, pick=("to_q",))
+    path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), {"lora_adapter_metadata": text})
+    with pytest.raises(AdapterRejected, match="lora_adapter_metadata"):
+        studio.shelf.get(path)
+
+
+def test_a_text_encoder_adapter_without_out_proj_is_read(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, components=("text_encoder",), pick=("q_proj", "v_proj"))
+    adapter = studio.shelf.get(tiny.write(tmp_path / "te.safetensors", tiny.kohya_tensors(lora)))
+    assert adapter.matched == len(lora) and adapter.unmatched == ()
+
+
+def test_a_file_is_read_once_until_it_changes(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, pick=("to_q",))
+    path = tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(lora))
+    first = studio.shelf.get(path)
+    assert studio.shelf.get(path) is first
+    tiny.write(path, tiny.peft_tensors(lora))
+    assert studio.shelf.get(path).sha256 != first.sha256
+
+
+def test_threads_that_read_together_leave_the_process_sound(studio: Studio, tmp_path: Path) -> None:
+    paths = [
+        tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, seed=i)))
+        for i in range(8)
+    ]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            adapters = list(pool.map(studio.shelf.get, paths))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len({a.sha256 for a in adapters}) == 8
+    assert torch.nn.Linear(2, 2).weight.device.type == "cpu"
+
+
+# Refusing
+
+
+def test_an_adapter_for_another_family_is_refused_naming_both(folder: Path, tmp_path: Path) -> None:
+    xl = DiffusionPipeline.from_pretrained(tiny.save_tiny_sdxl(tmp_path / "xl"), use_safetensors=True)
+    lora = tiny.kohya_tensors(tiny.make_lora(xl), two_encoders=True)
+    path = tiny.write(tmp_path / "xl.safetensors", lora, {"ss_base_model_version": "sdxl_base_v1-0"})
+    studio = open_studio(str(folder), family="sd15")
+    before = bits(studio)
+    with pytest.raises(AdapterRejected, match=r"this adapter is for SDXL, the base is SD 1\.5") as refused:
+        studio.shelf.get(path)
+    assert refused.value.facts["code"] == "wrong_family"
+    assert same_bits(before, bits(studio))
+
+
+def test_one_weight_of_another_size_refuses_the_whole_file(studio: Studio, tmp_path: Path) -> None:
+    tensors = tiny.kohya_tensors(tiny.make_lora(studio.pipe))
+    name = next(n for n in tensors if n.endswith("lora_down.weight"))
+    tensors[name] = torch.zeros(4, 33)
+    with pytest.raises(AdapterRejected, match=r"its weight for '.*' is 32×33, the base's is 32×32"):
+        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+
+
+def test_an_adapter_that_matches_nothing_is_refused(studio: Studio, tmp_path: Path) -> None:
+    tensors = {f"transformer.blocks.{i}.attn.to_q.lora_{x}.weight": torch.ones(2, 2) for i in range(3) for x in "AB"}
+    with pytest.raises(AdapterRejected, match="0 of its 3 modules exist there"):
+        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+
+
+def test_modules_that_the_base_lacks_are_counted_up_to_half(studio: Studio, tmp_path: Path) -> None:
+    tensors = tiny.kohya_tensors(tiny.make_lora(studio.pipe, pick=("to_q",)))
+    modules = len(tensors) // 3
+    for i in range(modules - 1):
+        tensors |= {f"lora_unet_elsewhere_{i}.lora_{x}.weight": torch.ones(2, 2) for x in ("down", "up")}
+    adapter = studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+    assert (adapter.matched, len(adapter.unmatched)) == (modules, modules - 1)
+    tensors |= {f"lora_unet_elsewhere_more.lora_{x}.weight": torch.ones(2, 2) for x in ("down", "up")}
+    with pytest.raises(AdapterRejected, match="modules exist there"):
+        studio.shelf.get(tiny.write(tmp_path / "b.safetensors", tensors))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_refused(studio: Studio, tmp_path: Path, value: float) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe))
+    next(iter(tensors.values()))[0, 0] = value
+    with pytest.raises(AdapterRejected, match="NaN or infinite"):
+        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+
+
+def test_a_part_of_no_known_form_is_refused_and_not_dropped(studio: Studio, tmp_path: Path) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe))
+    name = next(iter(tensors)).replace(".lora_A.weight", "")
+    with pytest.raises(AdapterRejected, match=r"lora_B\.bias.*no adapter form"):
+        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors | {f"{name}.lora_B.bias": torch.ones(32)}))
+
+
+def test_half_a_pair_is_refused(studio: Studio, tmp_path: Path) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe))
+    del tensors[next(iter(tensors))]
+    with pytest.raises(AdapterRejected, match=r"has the parts \['B'\]"):
+        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+
+
+def test_a_file_cut_in_half_is_refused(studio: Studio, tmp_path: Path) -> None:
+    path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(tiny.make_lora(studio.pipe)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AdapterRejected, match="cut short"):
+        studio.shelf.get(path)
+
+
+def test_a_header_that_claims_ten_gigabytes_is_refused(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", 10 * 2**30) + b"{}")
+    with pytest.raises(AdapterRejected):
+        studio.shelf.get(path)
+
+
+def test_pickles_are_refused_unread(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    torch.save(tiny.peft_tensors(tiny.make_lora(studio.pipe)), path)
+    with pytest.raises(AdapterRejected):
+        studio.shelf.get(path)
+
+
+def test_a_file_that_is_not_there_is_refused(studio: Studio, tmp_path: Path) -> None:
+    with pytest.raises(AdapterRejected, match="not there") as refused:
+        studio.shelf.get(tmp_path / "gone.safetensors")
+    assert refused.value.facts["code"] == "no_file"
+
+
+# Merging
+
+
+@pytest.mark.parametrize("form", ["kohya", "peft"])
+def test_our_merge_draws_what_diffusers_draws(studio: Studio, folder: Path, tmp_path: Path, form: str) -> None:
+    loras = []
+    for i, (rank, alpha, weight) in enumerate([(4, 2.0, 0.7), (2, 5.0, -0.4)]):
+        lora = tiny.make_lora(studio.pipe, components=BOTH, rank=rank, alpha=alpha, seed=i)
+        tensors = tiny.kohya_tensors(lora) if form == "kohya" else tiny.peft_tensors(lora)
+        metadata = tiny.peft_metadata(lora) if form == "peft" else None
+        loras.append((tiny.write(tmp_path / f"{i}.safetensors", tensors, metadata), weight))
+    base, theirs, ours = pixels(studio.pipe), by_diffusers(folder, loras), by_us(studio, loras)
+    assert (theirs - base).abs().max() > 0.01
+    assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_convolutions_merge_as_diffusers_applies_them(studio: Studio, folder: Path, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, rank=4, alpha=2.0, pick=CONVOLUTIONS)
+    assert {a.shape[2:] for a, _, _ in lora.values()} == {(3, 3), (1, 1), ()}
+    path = tiny.write(tmp_path / "locon.safetensors", tiny.kohya_tensors(lora))
+    base, theirs, ours = pixels(studio.pipe), by_diffusers(folder, [(path, 0.8)]), by_us(studio, [(path, 0.8)])
+    assert (theirs - base).abs().max() > 0.01
+    assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_sdxl_adapters_merge_under_the_names_kohya_gives_them(tmp_path: Path) -> None:
+    folder = tiny.save_tiny_sdxl(tmp_path / "xl")
+    studio = open_studio(str(folder))
+    lora = tiny.make_lora(studio.pipe, components=("unet", "text_encoder", "text_encoder_2"), rank=4, alpha=2.0)
+    tensors = tiny.kohya_tensors(lora, two_encoders=True)
+    path = tiny.write(tmp_path / "diffusers_names.safetensors", tensors)
+    original = {tiny.ldm_name(name): tensor for name, tensor in tensors.items()}
+    assert any("input_blocks_" in n for n in original) and any("output_blocks_" in n for n in original)
+    older = tiny.write(tmp_path / "original_names.safetensors", original)
+    assert canonical(studio.shelf.get(older)).keys() == canonical(studio.shelf.get(path)).keys()
+    assert studio.shelf.get(older).unmatched == ()
+    theirs = by_diffusers(folder, [(path, 0.7)])
+    assert (by_us(studio, [(path, 0.7)]) - theirs).abs().max() <= 1e-5
+    assert (by_us(studio, [(older, 0.7)]) - theirs).abs().max() <= 1e-5
+
+
+def test_dora_merges_as_peft_applies_it(studio: Studio, folder: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    unet.add_adapter(LoraConfig(r=4, lora_alpha=2, target_modules=["to_q", "conv1"], use_dora=True))
+    randomise(unet)
+    tensors = {f"unet.{name}": t for name, t in get_peft_model_state_dict(unet, adapter_name="default").items()}
+    assert any("magnitude" in name for name in tensors)
+    config = {"unet.r": 4, "unet.lora_alpha": 2, "unet.use_dora": True}
+    path = tiny.write(tmp_path / "a.safetensors", tensors, {"lora_adapter_metadata": json.dumps(config)})
+    studio.runtime.apply([(studio.shelf.get(path), 1.0)])
+    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() <= 1e-5
+    studio.runtime.restore()
+    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["LoHa", "LoKr"])
+def test_lycoris_forms_merge_as_peft_applies_them(studio: Studio, folder: Path, tmp_path: Path, kind: str) -> None:
+    import peft
+
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    # rank 1: peft scales LoKr factors that are whole matrices, LyCORIS, whose format this is, does not
+    config = getattr(peft, f"{kind}Config")(r=1, alpha=2, target_modules=["to_q", "conv1", "proj_in"])
+    peft.inject_adapter_in_model(config, unet)
+    randomise(unet)
+    parts = {n: p for n, p in unet.named_parameters() if "hada" in n or "lokr" in n}
+    tensors = {f"lora_unet_{kohya_name(n)}": p.detach() for n, p in parts.items()}
+    tensors |= {f"{n.rpartition('.')[0]}.alpha": torch.tensor(2.0) for n in tensors}
+    path = tiny.write(tmp_path / "a.safetensors", tensors)
+    studio.runtime.apply([(studio.shelf.get(path), 1.0)])
+    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() <= 1e-5
+    studio.runtime.restore()
+    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() > 1e-3
+
+
+def kohya_name(parameter: str) -> str:
+    module, _, part = parameter.removesuffix(".default").rpartition(".")
+    return f"{module.replace('.', '_')}.{part}"
+
+
+def randomise(model: torch.nn.Module) -> None:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in ("lora_", "hada_", "lokr_")):
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+
+def noise(unet: Any) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    latents, text = torch.randn(1, 4, 8, 8, generator=generator), torch.randn(1, 77, 32, generator=generator)
+    with torch.no_grad():
+        out: torch.Tensor = unet(latents, 10, text).sample
+    return out
+
+
+def test_a_full_difference_is_added_to_weight_and_bias(studio: Studio, tmp_path: Path) -> None:
+    conv = studio.pipe.unet.conv_in
+    tensors = {"lora_unet_conv_in.diff": torch.ones_like(conv.weight), "lora_unet_conv_in.diff_b": torch.ones(32)}
+    weight, bias = conv.weight.clone(), conv.bias.clone()
+    studio.runtime.apply([(studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors)), 0.5)])
+    assert torch.equal(conv.weight, weight + 0.5) and torch.equal(conv.bias, bias + 0.5)
+
+
+def test_every_adapter_keeps_its_own_alpha_and_weight(studio: Studio, tmp_path: Path) -> None:
+    weak, strong = (
+        tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, alpha=alpha, seed=i)))
+        for i, alpha in enumerate([1.0, 8.0])
+    )
+    alone = by_us(studio, [(strong, 0.5)])
+    by_us(studio, [(weak, 0.9)])
+    assert torch.equal(by_us(studio, [(strong, 0.5)]), alone)
+
+
+# Giving the base back
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_twenty_swaps_leave_no_trace(folder: Path, tmp_path: Path, dtype: str) -> None:
+    studio = open_studio(str(folder), dtype=dtype)
+    before = bits(studio)
+    adapters = [
+        studio.shelf.get(
+            tiny.write(
+                tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, components=BOTH, seed=i))
+            )
+        )
+        for i in range(3)
+    ]
+    for i in range(20):
+        studio.runtime.apply([(adapters[i % 3], 0.1 * i), (adapters[(i + 1) % 3], -0.3)])
+        assert not same_bits(before, bits(studio))
+    studio.runtime.restore()
+    assert same_bits(before, bits(studio))
+
+
+def test_order_repetition_and_weight_zero_change_no_bit(studio: Studio, tmp_path: Path) -> None:
+    one, two, three = (
+        studio.shelf.get(
+            tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, seed=i)))
+        )
+        for i in range(3)
+    )
+    results = []
+    for adapters in (
+        [(one, 0.7), (two, 0.3)],
+        [(two, 0.3), (one, 0.7)],
+        [(two, 0.3), (three, 0.0), (one, 0.2), (one, 0.7)],
+    ):
+        studio.runtime.apply([(three, 1.0)])
+        studio.runtime.apply(adapters)
+        results.append(bits(studio))
+    assert same_bits(results[0], results[1]) and same_bits(results[0], results[2])
+
+
+def test_an_overflow_is_refused_and_the_base_given_back(folder: Path, tmp_path: Path) -> None:
+    studio = open_studio(str(folder), dtype="float16")
+    before = bits(studio)
+    lora = tiny.make_lora(studio.pipe, size=300.0)
+    adapter = studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(lora)))
+    with pytest.raises(AdapterRejected, match="overflows"):
+        studio.runtime.apply([(adapter, 5.0)])
+    assert same_bits(before, bits(studio))
+
+
+def test_an_interrupted_merge_gives_the_base_back(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bits(studio)
+    path = tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe)))
+    adapter = studio.shelf.get(path)
+    done = []
+
+    def interrupt_after_three(*args: Any) -> None:
+        done.append(args[0].add_(1))
+        if len(done) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("stylus_gen.tools.diffusion.runtime.add_patch", interrupt_after_three)
+    with pytest.raises(KeyboardInterrupt):
+        studio.runtime.apply([(adapter, 1.0)])
+    assert len(done) == 3
+    assert same_bits(before, bits(studio))
+
+
+# Opening
+
+
+def test_the_family_is_told_by_the_configuration_and_not_by_the_name(tmp_path: Path) -> None:
+    unets = {
+        "sd15": {"cross_attention_dim": 768, "block_out_channels": [320, 640, 1280, 1280]},
+        "sd2": {"cross_attention_dim": 1024, "block_out_channels": [320, 640, 1280, 1280]},
+        "sdxl": {"cross_attention_dim": 2048, "block_out_channels": [320, 640, 1280]},
+        "unknown": {"cross_attention_dim": 768, "block_out_channels": [32, 64]},
+    }
+    for family, config in unets.items():
+        folder = tmp_path / f"flux-not-{family}"
+        (folder / "unet").mkdir(parents=True)
+        (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+        (folder / "unet" / "config.json").write_text(json.dumps(config))
+        assert base_family(str(folder))[0] == family
+    (folder / "unet").rename(folder / "transformer")
+    (folder / "model_index.json").write_text('{"transformer": ["diffusers", "FluxTransformer2DModel"]}')
+    (folder / "transformer" / "config.json").write_text('{"_class_name": "FluxTransformer2DModel"}')
+    assert base_family(str(folder)) == ("flux", "its transformer is a FluxTransformer2DModel")
+
+
+def test_a_folder_declares_its_family_and_its_defaults(tmp_path: Path) -> None:
+    folder = tiny.save_tiny_sd(tmp_path / "sd")
+    (folder / "stylus.json").write_text('{"family": "world", "defaults": {"steps": 7, "scheduler": "euler"}}')
+    studio = open_studio(str(folder))
+    assert (studio.family, studio.why["family"]) == ("world", "its folder declares the small world")
+    assert (studio.defaults.steps, studio.defaults.scheduler, studio.defaults.width) == (7, "euler", 16)
+    assert open_studio(str(folder), family="sd15").family == "sd15"
+
+
+def test_a_folder_that_declares_what_it_is_not_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    config = {"cross_attention_dim": 768, "block_out_channels": [320, 640, 1280, 1280]}
+    (tmp_path / "unet" / "config.json").write_text(json.dumps(config))
+    for text in ('{"family": "sdxl"}', '{"family": "nonsense"}', '{"famly": "sd15"}'):
+        (tmp_path / "stylus.json").write_text(text)
+        with pytest.raises(BadRequest, match=r"stylus\.json"):
+            base_family(str(tmp_path))
+
+
+@pytest.mark.parametrize("base", ["/no/such/folder", "nobody/nothing", "not a name at all", "../x"])
+def test_a_base_that_is_not_there_says_how_to_get_one(base: str) -> None:
+    with pytest.raises(Unavailable, match="diffusers folder"):
+        open_studio(base)
+
+
+def test_a_base_without_safetensors_is_refused(tmp_path: Path) -> None:
+    folder = tiny.save_tiny_sd(tmp_path / "sd")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(Unavailable, match="safetensors"):
+        open_studio(str(folder))
+
+
+def test_a_base_cut_in_half_is_refused(tmp_path: Path) -> None:
+    folder = tiny.save_tiny_sd(tmp_path / "sd")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(Unavailable, match="cannot be loaded"):
+        open_studio(str(folder))
+
+
+def test_device_and_dtype_are_chosen_with_a_reason_or_refused(folder: Path, opened: Studio) -> None:
+    assert set(opened.why) == {"family", "device", "dtype"}
+    with pytest.raises(BadRequest, match="cpu, cuda"):
+        open_studio(str(folder), device="gpu")
+    with pytest.raises(BadRequest, match="float32"):
+        open_studio(str(folder), dtype="int8")
+    with pytest.raises(Unavailable, match="cuda:99"):
+        open_studio(str(folder), device="cuda:99")
+
+
+def test_the_fingerprint_follows_the_weights_and_not_the_folder(opened: Studio, tmp_path: Path) -> None:
+    copy = open_studio(str(tiny.save_tiny_sd(tmp_path / "elsewhere")))
+    other = open_studio(str(tiny.save_tiny_sd(tmp_path / "other", seed=1)))
+    assert copy.fingerprint == opened.fingerprint != other.fingerprint

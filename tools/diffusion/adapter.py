@@ -1,0 +1,106 @@
+"""One adapter file, read and bound to a base: which tensors change which weights.
+
+A file is taken whole or refused: what does not fit, is damaged or is of no form that we know raises AdapterRejected.
+The one exception: modules that this base does not have are counted (`Adapter.unmatched`), up to half of the file.
+It changes no model: see runtime.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from stylus_gen.tools.diffusion.alphas import read_alphas
+from stylus_gen.tools.diffusion.binding import Target, bind_modules, make_patches, misfit
+from stylus_gen.tools.diffusion.keys import parse_key
+from stylus_gen.tools.diffusion.patch import Patch
+from stylus_gen.tools.diffusion.sites import Sites
+from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.families import Family
+from stylus_gen.tools.header import read_header, sniff_family
+
+Tensors = dict[str, Tensor]
+Convert = Callable[[Tensors], Tensors]
+"""Rewrites a file's tensors under diffusers' names, for bases whose trainers use others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A file's patches, by the parameter they change.
+
+    ``sha256`` is of the whole file, ``autov3`` (12 hex digits, A1111's) of its tensors only; ``size`` is in bytes.
+    ``matched`` counts the modules that it changes, ``unmatched`` names those that the base does not have.
+    """
+
+    file_name: str
+    sha256: str
+    autov3: str
+    family: Family
+    family_reason: str
+    patches: Mapping[Target, Patch]
+    matched: int
+    unmatched: tuple[str, ...]
+    size: int
+
+
+def read_adapter(path: Path, sites: Sites, *, base: Family, convert: Convert | None = None) -> Adapter:
+    """Read a safetensors file and bind it to a base of family ``base``, whose modules are ``sites``.
+
+    Raises AdapterRejected: not a sound safetensors file, NaN or infinite weights, an unknown form, sizes that are not
+    the base's, or not even half of its modules found there.
+    """
+    header = read_header(path)
+    family, reason = sniff_family(header)
+    data = path.read_bytes()
+    tensors = _load(data)
+    bound, unmatched = bind_modules(_group(tensors), sites)
+    if convert is not None and unmatched:
+        bound, unmatched = bind_modules(_group(convert(tensors)), sites)
+    if len(bound) <= len(unmatched):
+        which = f"not, for example, {unmatched[0]!r}" if unmatched else "the file names none"
+        raise misfit(family, base, f"{len(bound)} of its {len(bound) + len(unmatched)} modules exist there; {which}")
+    return Adapter(
+        file_name=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        autov3=hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()[:12],
+        family=family,
+        family_reason=reason,
+        patches=make_patches(bound, sites, read_alphas(header.metadata), family, base),
+        matched=len(bound),
+        unmatched=unmatched,
+        size=len(data),
+    )
+
+
+def _load(data: bytes) -> Tensors:
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise _broken(f"it is not a sound safetensors file ({error}): fetch it again") from error
+    for name, tensor in tensors.items():
+        if tensor.element_size() == 1:  # 8-bit floats have no arithmetic of their own
+            tensors[name] = tensor = tensor.float()
+        if not torch.isfinite(tensor).all():
+            raise _broken(f"it holds NaN or infinite weights (in {name!r}): its training failed, do not use it")
+    return tensors
+
+
+def _group(tensors: Tensors) -> dict[tuple[str, str], Tensors]:
+    grouped: dict[tuple[str, str], Tensors] = {}
+    for name, tensor in tensors.items():
+        key = parse_key(name)
+        if key is None:
+            raise _broken(f"it holds {name!r}, which is of no adapter form that can be applied")
+        grouped.setdefault((key.component, key.module), {})[key.part] = tensor
+    return grouped
+
+
+def _broken(why: str) -> AdapterRejected:
+    return AdapterRejected(why, code="broken_file")

@@ -1,0 +1,106 @@
+"""Drawing: one recipe, one picture. The recipe says everything; the same recipe draws the same bits on one machine.
+
+One picture at a time, from a CPU generator of its own, so that neither a batch nor a device's random numbers matter.
+"""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.recipe import Recipe
+from stylus_gen.tools.diffusion.schedulers import make_scheduler
+from stylus_gen.tools.diffusion.studio import Studio
+from stylus_gen.tools.errors import BadRequest
+
+OnStep = Callable[[int], None]
+"""Called with the number of denoising steps done."""
+
+
+def draw(recipe: Recipe, studio: Studio, adapters: Mapping[str, Adapter], on_step: OnStep) -> Image.Image:
+    """Draw a recipe with ``adapters`` (by SHA-256). The caller holds the studio's lock and restores the base.
+
+    Raises AdapterRejected where the weights overflow, BadRequest where the picture comes out as NaN.
+    """
+    studio.runtime.apply([(adapters[a.sha256], a.weight) for a in recipe.adapters])
+    studio.pipe.scheduler = make_scheduler(studio.scheduler, str(recipe.settings.scheduler))
+    with warnings.catch_warnings(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        # diffusers' Euler hands torch tensors to numpy in a way that numpy 2 is about to forbid.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        pixels = studio.pipe(**_arguments(recipe, studio, on_step)).images[0]
+    if not np.isfinite(pixels).all():
+        raise BadRequest(
+            f"picture {recipe.image} came out as NaN in {recipe.dtype}: lower the guidance or the adapters' weights, "
+            "or use dtype float32"
+        )
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+
+
+def ignored(recipe_prompt: str, negative_prompt: str, studio: Studio) -> tuple[str, ...]:
+    """Say what of the prompts this base will not read."""
+    notes = []
+    for name, text in (("prompt", recipe_prompt), ("negative prompt", negative_prompt)):
+        limit, count = _tokens(studio.pipe, text)
+        if count > limit:
+            notes.append(f"the {name} has {count} tokens and this base reads {limit}: the end of it is ignored")
+    if negative_prompt and not _takes_negative(studio):
+        notes.append("this base takes no negative prompt: it is ignored")
+    return tuple(notes)
+
+
+def versions() -> dict[str, str]:
+    """List what else decides the bits: libraries, processor and threads."""
+    names = ("stylus-gen", "torch", "diffusers", "transformers", "safetensors", "numpy")
+    return {name: version(name) for name in names} | {
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _arguments(recipe: Recipe, studio: Studio, on_step: OnStep) -> dict[str, Any]:
+    of = recipe.settings
+    guidance = "true_cfg_scale" if studio.family == "qwen" else "guidance_scale"
+
+    def step_end(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        on_step(step + 1)
+        return tensors
+
+    given = {
+        "prompt": recipe.prompt,
+        # None, not "": SDXL takes an empty text and none at all for two things
+        "negative_prompt": recipe.negative_prompt or None,
+        "num_inference_steps": of.steps,
+        guidance: of.guidance,
+        "width": of.width,
+        "height": of.height,
+        "generator": torch.Generator("cpu").manual_seed(recipe.seed),
+        "output_type": "np",
+        "callback_on_step_end": step_end,
+    }
+    takes = _takes(studio.pipe)
+    return {name: value for name, value in given.items() if name in takes}
+
+
+def _takes(pipe: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(type(pipe).__call__).parameters
+
+
+def _takes_negative(studio: Studio) -> bool:
+    takes = _takes(studio.pipe)
+    return "negative_prompt" in takes and ("true_cfg_scale" not in takes or studio.family == "qwen")
+
+
+def _tokens(pipe: Any, text: str) -> tuple[int, int]:
+    """Give the most tokens that any of the base's text encoders reads, and how many the text has there."""
+    known = [t for t in (getattr(pipe, f"tokenizer{n}", None) for n in ("", "_2", "_3")) if t is not None]
+    longest = max(known, key=lambda tokenizer: int(tokenizer.model_max_length), default=None)
+    return (0, 0) if longest is None else (int(longest.model_max_length), len(longest(text).input_ids))

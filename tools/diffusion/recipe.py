@@ -1,0 +1,157 @@
+"""The recipe: what was really run for one picture. Written into its PNG, read back, and enough to draw it again.
+
+Knows nothing of torch. A picture may come from a stranger: what is read is capped and validated, nothing in it is
+used as a path, and no pixel is decoded to reach it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from pydantic import Field, ValidationError, model_validator
+
+from stylus_gen.tools.diffusion.parameters import LoraTag, format_parameters
+from stylus_gen.tools.diffusion.settings import MAX_SIDE, RenderSettings
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.families import Family
+from stylus_gen.tools.plan import MaskRow, Plan, Record
+
+RECIPE_VERSION: Literal[1] = 1
+CHUNK = "stylus_recipe"
+MAX_FILE = 256 * 2**20
+MAX_TEXT = 4 * 2**20
+"""Bytes of a picture and of the text in it that are read at most."""
+
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+class AppliedAdapter(Record):
+    """One adapter that was merged in. ``matched`` and ``unmatched`` count the modules of its file."""
+
+    adapter_id: str
+    name: str
+    file_name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    autov3: str = Field(pattern=r"^[0-9a-f]{12}$")
+    weight: float = Field(ge=-5, le=5)
+    matched: int = Field(ge=1)
+    unmatched: int = Field(default=0, ge=0)
+
+
+class Recipe(Record):
+    """What was run for one picture: with the same base and adapter files it makes the same pixels.
+
+    ``base`` is a folder's name or a hub id, never a path; ``base_fingerprint`` is what tells bases apart.
+    ``settings`` has no ``None``.
+    """
+
+    schema_version: Literal[1] = RECIPE_VERSION
+    plan: Plan
+    image: int = Field(ge=0, description="which row of the plan's masks")
+    mask: MaskRow
+    control: bool = False
+    prompt: str = Field(description="what was given to the model")
+    negative_prompt: str = ""
+    seed: int = Field(ge=0, le=2**63 - 1)
+    settings: RenderSettings
+    sampler: str = Field(description="A1111's name of the scheduler")
+    base: str
+    base_fingerprint: str
+    family: Family
+    adapters: tuple[AppliedAdapter, ...] = ()
+    device: str
+    dtype: str
+    versions: dict[str, str] = Field(description="of the libraries, and how many threads")
+    warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [name for name, value in self.settings if value is None]
+        if missing:
+            raise ValueError(f"the settings {missing} are missing")
+        return self
+
+    @property
+    def key(self) -> str:
+        """Hash (16 hex digits) all that decides the pixels, the library versions aside."""
+        deciding = {"prompt", "negative_prompt", "seed", "settings", "base_fingerprint", "device", "dtype"}
+        text = self.model_dump_json(include=deciding) + repr([(a.sha256, a.weight) for a in self.adapters])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def file_name(self) -> str:
+        """Name the picture: number, whether it is a control, key."""
+        return f"{self.image:03d}{'-control' if self.control else ''}-{self.key}.png"
+
+    @property
+    def parameters(self) -> str:
+        """Write what A1111 and galleries read."""
+        of = self.settings
+        fields = [
+            ("Steps", str(of.steps)),
+            ("Sampler", self.sampler),
+            ("CFG scale", f"{of.guidance:g}"),
+            ("Seed", str(self.seed)),
+            ("Size", f"{of.width}x{of.height}"),
+            ("Model hash", self.base_fingerprint[:10]),
+            ("Model", self.base),
+            ("Version", f"stylus-gen {self.versions.get('stylus-gen', '?')}"),
+        ]
+        loras = [LoraTag(Path(a.file_name).stem, a.weight, a.autov3) for a in self.adapters]
+        return format_parameters(self.prompt, self.negative_prompt, fields, loras)
+
+
+def write_picture(image: Image.Image, recipe: Recipe, path: Path) -> None:
+    """Write a PNG with its recipe, whole or not at all."""
+    info = PngInfo()
+    info.add_text("parameters", recipe.parameters)
+    info.add_text(CHUNK, recipe.model_dump_json())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        image.save(part, format="PNG", pnginfo=info)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read the recipe out of a picture; BadRequest where there is none that can be trusted to be one."""
+    text = _chunk(path)
+    if len(text) > MAX_TEXT:
+        raise BadRequest(f"the recipe in {path.name!r} is longer than {MAX_TEXT} bytes: it is not one of ours")
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadRequest(f"the recipe in {path.name!r} cannot be used: {where}: {first['msg']}") from None
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a PNG file was written to its end."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_END)))
+        return file.read() == _END
+
+
+def _chunk(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise BadRequest(f"{path.name!r} is larger than {MAX_FILE} bytes: it is not one of our pictures")
+        with Image.open(path, formats=("PNG",)) as image:
+            if max(image.size) > MAX_SIDE:
+                raise BadRequest(f"{path.name!r} is {image.size[0]}×{image.size[1]}: at most {MAX_SIDE} a side")
+            text = image.info.get(CHUNK)
+    except FileNotFoundError:
+        raise BadRequest(f"there is no picture {str(path)!r}") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+        raise BadRequest(f"{path.name!r} cannot be read as a PNG: {str(error)[:200]}") from None
+    if not isinstance(text, str):
+        raise BadRequest(f"{path.name!r} holds no recipe: it was not made by Stylus, or its metadata was stripped")
+    return text

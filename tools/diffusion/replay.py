@@ -1,0 +1,74 @@
+"""Replaying: a picture made again from the recipe inside it, and compared with what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from stylus_gen.tools.diffusion.adapters import same_adapter
+from stylus_gen.tools.diffusion.draw import draw, versions
+from stylus_gen.tools.diffusion.recipe import Recipe, read_recipe, write_picture
+from stylus_gen.tools.diffusion.studio import Progress, Studio, silent
+from stylus_gen.tools.errors import BadRequest
+
+_Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A picture made again; ``differences`` says what is not as it was, the pixels included."""
+
+    path: Path
+    recipe: Recipe
+    identical: bool
+    differences: tuple[str, ...]
+
+
+def replay(
+    path: Path, *, studio: Studio, files: Mapping[str, Path], out_dir: Path, progress: Progress = silent
+) -> Replayed:
+    """Make a picture again from its own recipe, into ``out_dir``, and compare.
+
+    On the machine that drew it the bits are the same. The base is the studio's: what a stranger's picture names is
+    compared, never loaded. Raises BadRequest for another base, AdapterRejected for adapters that are not there or are
+    not the same files.
+    """
+    recipe = read_recipe(path)
+    before = _pixels(path)
+    if recipe.base_fingerprint != studio.fingerprint:
+        raise BadRequest(f"{path.name!r} was made with the base {recipe.base!r}, and {studio.base!r} is not the same")
+    now = recipe.model_copy(update={"device": studio.device, "dtype": studio.dtype, "versions": versions()})
+    again = out_dir / f"{path.stem}-replay.png"
+    steps = recipe.settings.steps or 1
+    with studio.lock:
+        adapters = {a.sha256: same_adapter(a, studio, files) for a in recipe.adapters}
+        with studio.given_back():
+            write_picture(draw(now, studio, adapters, lambda step: progress(step, steps, again.name)), now, again)
+    after = _pixels(again)
+    return Replayed(again, now, np.array_equal(before, after), _differences(recipe, now, before, after))
+
+
+def _differences(before: Recipe, now: Recipe, old: _Pixels, new: _Pixels) -> tuple[str, ...]:
+    then = {"device": before.device, "dtype": before.dtype} | before.versions
+    today = {"device": now.device, "dtype": now.dtype} | now.versions
+    names = [n for n in dict.fromkeys([*then, *today]) if then.get(n) != today.get(n)]
+    told = [f"{n[:40]}: {then.get(n, 'none')[:80]}, now {today.get(n, 'none')}" for n in names]
+    if old.shape != new.shape:
+        told.append(f"pixels: {old.shape[1]}×{old.shape[0]}, now {new.shape[1]}×{new.shape[0]}")
+    elif (count := int((old != new).any(axis=2).sum())) > 0:
+        far = int(np.abs(old.astype(int) - new).max())
+        told.append(f"pixels: {count} of {old.shape[0] * old.shape[1]} differ, by at most {far} of 255")
+    return tuple(told)
+
+
+def _pixels(path: Path) -> _Pixels:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadRequest(f"{path.name!r} cannot be read as a PNG: {str(error)[:200]}") from None

@@ -1,0 +1,62 @@
+"""The samplers by name: diffusers class, its options, and what A1111 calls it. Grow by a line.
+
+Does not say which one is good for a base: ``base`` is the one it was published with.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from stylus_gen.tools.errors import BadRequest
+
+
+class Scheduler(NamedTuple):
+    """A diffusers class name, its options, and A1111's name for it."""
+
+    class_name: str
+    options: dict[str, Any]
+    label: str
+
+
+SCHEDULERS: dict[str, Scheduler] = {
+    "ddim": Scheduler("DDIMScheduler", {}, "DDIM"),
+    "ddpm": Scheduler("DDPMScheduler", {}, "DDPM"),
+    "pndm": Scheduler("PNDMScheduler", {"skip_prk_steps": True}, "PLMS"),
+    "lms": Scheduler("LMSDiscreteScheduler", {}, "LMS"),
+    "heun": Scheduler("HeunDiscreteScheduler", {}, "Heun"),
+    "euler": Scheduler("EulerDiscreteScheduler", {}, "Euler"),
+    "euler-a": Scheduler("EulerAncestralDiscreteScheduler", {}, "Euler a"),
+    "dpm++2m": Scheduler("DPMSolverMultistepScheduler", {}, "DPM++ 2M"),
+    "dpm++2m-karras": Scheduler("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, "DPM++ 2M Karras"),
+    "unipc": Scheduler("UniPCMultistepScheduler", {}, "UniPC"),
+    "lcm": Scheduler("LCMScheduler", {}, "LCM"),
+}
+
+_LABELS = {s.class_name: s.label for s in reversed(SCHEDULERS.values())}
+
+
+def make_scheduler(published: Any, name: str) -> Any:
+    """Make a fresh scheduler from the one the base was published with.
+
+    ``base`` repeats that one. Raises BadRequest for an unknown name, and for one of another mathematics (a flow model
+    cannot be drawn with DDIM).
+    """
+    if name == "base":
+        return type(published).from_config(published.config)
+    if name not in SCHEDULERS:
+        raise BadRequest(f"unknown scheduler {name!r}: use one of base, {', '.join(SCHEDULERS)}", scheduler=name)
+    class_name, options, _ = SCHEDULERS[name]
+    fitting = {type(published).__name__: type(published)} | {c.__name__: c for c in published.compatibles}
+    if class_name not in fitting:
+        raise BadRequest(
+            f"scheduler {name!r} does not fit this base, which uses {type(published).__name__}: use 'base'",
+            scheduler=name,
+        )
+    return fitting[class_name].from_config(published.config, **options)
+
+
+def label(scheduler: Any) -> str:
+    """Name a scheduler as A1111 does, by its class name where A1111 has no such sampler."""
+    karras = " Karras" if scheduler.config.get("use_karras_sigmas") else ""
+    plain = _LABELS.get(type(scheduler).__name__, type(scheduler).__name__.removesuffix("Scheduler"))
+    return plain.removesuffix(" Karras") + karras

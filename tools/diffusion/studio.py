@@ -1,0 +1,167 @@
+"""The studio: one base model, loaded and ready, on one device. Opening it is the only place where weights are loaded.
+
+safetensors only; code that comes with a model is never run. It does not draw: see draw.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import diffusers.utils.logging
+import torch
+import transformers.utils.logging
+from diffusers import DiffusionPipeline
+from safetensors import SafetensorError
+
+from stylus_gen.tools.diffusion.adapter import Convert, Tensors, read_adapter
+from stylus_gen.tools.diffusion.device import DTYPES, choose_device, choose_dtype
+from stylus_gen.tools.diffusion.family import base_family, declaration, missing_base
+from stylus_gen.tools.diffusion.fingerprint import fingerprint_base
+from stylus_gen.tools.diffusion.runtime import AdapterRuntime
+from stylus_gen.tools.diffusion.settings import RenderSettings, base_defaults
+from stylus_gen.tools.diffusion.shelf import Shelf
+from stylus_gen.tools.errors import AdapterRejected, Unavailable
+from stylus_gen.tools.families import Family
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, message)."""
+
+
+def silent(done: int, total: int, message: str) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    """A base model ready to draw.
+
+    ``base`` is its name (never a path), ``why`` gives the reasons for family, device and dtype. ``scheduler`` is the
+    one it was published with. ``lock`` is held by whoever changes its weights or draws.
+    """
+
+    pipe: Any
+    base: str
+    fingerprint: str
+    family: Family
+    device: str
+    dtype: str
+    why: Mapping[str, str]
+    defaults: RenderSettings
+    scheduler: Any
+    runtime: AdapterRuntime
+    shelf: Shelf
+    lock: threading.RLock
+
+    @contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Leave the base as it was published, whatever happens inside."""
+        try:
+            yield
+        finally:
+            self.runtime.restore()
+            self.pipe.scheduler = self.scheduler
+
+
+def open_studio(
+    base: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    family: Family | None = None,
+    progress: Progress = silent,
+) -> Studio:
+    """Load a base from a diffusers folder or a hub id.
+
+    What is not given is chosen: the device that is there (CUDA, MPS, CPU), half precision on a GPU, the family by
+    configuration. Raises Unavailable where base or device are not there, BadRequest for a dtype or device that is none.
+    """
+    progress(0, 3, f"finding {Path(base).name}")
+    seen, family_reason = base_family(base)
+    family, family_reason = (family, f"as asked ({family_reason})") if family else (seen, family_reason)
+    device, device_reason = choose_device(device)
+    folder = _find(base)
+    dtype, dtype_reason = choose_dtype(dtype, device, has_unet=(folder / "unet").is_dir())
+    progress(1, 3, f"loading {Path(base).name}")
+    pipe = _load(base, folder, DTYPES[dtype])
+    progress(2, 3, f"moving {Path(base).name} to {device}")
+    pipe.to(device)
+    pipe.set_progress_bar_config(disable=True)
+    runtime = AdapterRuntime(pipe)
+    read = partial(read_adapter, sites=runtime.sites, base=family, convert=_converter(pipe))
+    studio = Studio(
+        pipe=pipe,
+        base=folder.resolve().name if Path(base).expanduser().is_dir() else base,
+        fingerprint=fingerprint_base(folder),
+        family=family,
+        device=device,
+        dtype=dtype,
+        why={"family": family_reason, "device": device_reason, "dtype": dtype_reason},
+        defaults=declaration(str(folder)).defaults.over(base_defaults(pipe, family)),
+        scheduler=pipe.scheduler,
+        runtime=runtime,
+        shelf=Shelf(read),
+        lock=threading.RLock(),
+    )
+    progress(3, 3, f"{studio.base} is ready on {device}")
+    return studio
+
+
+def _find(base: str) -> Path:
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        return folder
+    try:
+        with _silent_bars():
+            return Path(DiffusionPipeline.download(base, use_safetensors=True))
+    except (OSError, ValueError) as error:
+        raise missing_base(base) from error
+
+
+def _load(base: str, folder: Path, dtype: torch.dtype) -> Any:
+    try:
+        with _silent_bars():
+            return DiffusionPipeline.from_pretrained(str(folder), dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise Unavailable(
+            f"the base {base!r} cannot be loaded ({why}): only complete diffusers folders with safetensors weights are",
+            base=base,
+        ) from error
+
+
+def _converter(pipe: Any) -> Convert | None:
+    """Give diffusers' own converter of trainers' names, for transformers; UNets have their names in sites.py."""
+    read = getattr(type(pipe), "lora_state_dict", None)
+    if getattr(pipe, "unet", None) is not None or read is None:
+        return None
+
+    def convert(tensors: Tensors) -> Tensors:
+        try:
+            result = read(dict(tensors))
+        except (KeyError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+            raise AdapterRejected(
+                f"its tensors' names are not known for this base ({str(error)[:200]})", code="wrong_family"
+            ) from error
+        found: Tensors = result[0] if isinstance(result, tuple) else result
+        return found
+
+    return convert
+
+
+@contextmanager
+def _silent_bars() -> Iterator[None]:
+    """Switch off the libraries' own progress bars: the doors draw ours."""
+    bars = [m for m in (diffusers.utils.logging, transformers.utils.logging) if m.is_progress_bar_enabled()]
+    for module in bars:
+        module.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for module in bars:
+            module.enable_progress_bar()

@@ -1,0 +1,92 @@
+"""Writing recipes: what will be run for one picture of a plan, decided before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.draw import ignored, versions
+from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe
+from stylus_gen.tools.diffusion.runtime import strongest
+from stylus_gen.tools.diffusion.schedulers import label, make_scheduler
+from stylus_gen.tools.diffusion.settings import RenderSettings
+from stylus_gen.tools.diffusion.studio import Studio
+from stylus_gen.tools.families import TITLES, support
+from stylus_gen.tools.plan import Assignment, Plan
+from stylus_gen.tools.triggers import place_words
+
+
+def write_recipe(
+    plan: Plan,
+    image: int,
+    studio: Studio,
+    adapters: Mapping[str, Adapter],
+    settings: RenderSettings,
+    *,
+    control: bool = False,
+) -> Recipe:
+    """Write down what will be run for one picture of a plan; ``settings`` are complete. A control has no adapters."""
+    active = () if control else plan.active(image)
+    prompt = plan.prompt if control else _prompt(plan, active)
+    named = {adapters[a.adapter_id].sha256: a for a in active}
+    applied = strongest([(adapters[a.adapter_id], a.weight) for a in active])
+    return Recipe(
+        plan=plan.model_copy(update={"base": studio.base}),
+        image=image,
+        mask=plan.masks[image],
+        control=control,
+        prompt=prompt,
+        negative_prompt=plan.negative_prompt,
+        seed=plan.seed + image,
+        settings=settings.model_copy(update={"control": False}),
+        sampler=label(make_scheduler(studio.scheduler, str(settings.scheduler))),
+        base=studio.base,
+        base_fingerprint=studio.fingerprint,
+        family=studio.family,
+        adapters=tuple(_applied(adapter, named[adapter.sha256], weight) for adapter, weight in applied),
+        device=studio.device,
+        dtype=studio.dtype,
+        versions=versions(),
+        warnings=(
+            *(note for adapter, _ in applied for note in _doubts(adapter, named[adapter.sha256], studio)),
+            *ignored(prompt, plan.negative_prompt, studio),
+        ),
+    )
+
+
+def _applied(adapter: Adapter, assignment: Assignment, weight: float) -> AppliedAdapter:
+    return AppliedAdapter(
+        adapter_id=assignment.adapter_id,
+        name=assignment.name,
+        file_name=adapter.file_name,
+        sha256=adapter.sha256,
+        autov3=adapter.autov3,
+        weight=weight,
+        matched=adapter.matched,
+        unmatched=len(adapter.unmatched),
+    )
+
+
+def _prompt(plan: Plan, active: Sequence[Assignment]) -> str:
+    """Choose the prompt of a row: trigger words of adapters that are off stay out of it."""
+    if len(active) == len(plan.assignments):
+        return plan.final_prompt
+    if not active:
+        return plan.prompt
+    if plan.final_prompt != place_words(plan.prompt, _words(plan.assignments)):
+        return plan.final_prompt  # somebody wrote it by hand
+    return place_words(plan.prompt, _words(active))
+
+
+def _words(assignments: Sequence[Assignment]) -> list[str]:
+    return [word for assignment in assignments for word in assignment.trigger_words]
+
+
+def _doubts(adapter: Adapter, assignment: Assignment, studio: Studio) -> list[str]:
+    name, doubts = assignment.name[:80], []
+    if adapter.unmatched:
+        total = adapter.matched + len(adapter.unmatched)
+        doubts.append(f"{name!r}: {len(adapter.unmatched)} of its {total} modules are not in this base")
+    if "unknown" not in (adapter.family, studio.family) and support(adapter.family, studio.family) != "full":
+        doubts.append(f"{name!r} is for {TITLES[adapter.family]} ({adapter.family_reason}), though it fits this base")
+    return doubts

@@ -1,0 +1,99 @@
+"""The diffusion tool: a plan becomes pictures, each with its recipe inside.
+
+Knows nothing of the store: whoever calls says which file each adapter id stands for. Pictures are finished one by one,
+so an interrupted run loses at most one, and running it again draws only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.adapters import load_adapters
+from stylus_gen.tools.diffusion.draw import draw
+from stylus_gen.tools.diffusion.recipe import Recipe, is_whole, read_recipe, write_picture
+from stylus_gen.tools.diffusion.replay import Replayed, replay
+from stylus_gen.tools.diffusion.settings import RenderSettings, render_settings
+from stylus_gen.tools.diffusion.studio import Progress, Studio, open_studio, silent
+from stylus_gen.tools.diffusion.writing import write_recipe
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.plan import Plan
+
+__all__ = [
+    "Picture",
+    "RenderSettings",
+    "Replayed",
+    "Studio",
+    "generate",
+    "open_studio",
+    "render_settings",
+    "replay",
+]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture. ``drawn`` is false where it was there already, from a run before."""
+
+    path: Path
+    recipe: Recipe
+    drawn: bool = True
+
+
+def generate(
+    plan: Plan,
+    *,
+    studio: Studio,
+    files: Mapping[str, Path],
+    settings: RenderSettings | None = None,
+    out_dir: Path,
+    progress: Progress = silent,
+) -> list[Picture]:
+    """Draw a plan: one picture a mask row, in order, then, if the settings ask, each again without adapters.
+
+    Picture ``i`` starts from seed ``plan.seed + i``, with and without adapters. ``files`` maps adapter ids to files.
+    Raises AdapterRejected, before anything is drawn, naming every adapter that cannot be used and why.
+    """
+    chosen = (settings or RenderSettings()).over(studio.defaults)
+    with studio.lock:
+        adapters = load_adapters(plan, studio, files)
+        rows = range(plan.images)
+        recipes = [write_recipe(plan, row, studio, adapters, chosen) for row in rows]
+        if chosen.control:
+            recipes += [write_recipe(plan, row, studio, adapters, chosen, control=True) for row in rows]
+        return _draw_missing(recipes, studio, {a.sha256: a for a in adapters.values()}, out_dir, progress)
+
+
+def _draw_missing(
+    recipes: Sequence[Recipe], studio: Studio, adapters: Mapping[str, Adapter], out_dir: Path, progress: Progress
+) -> list[Picture]:
+    steps = recipes[0].settings.steps or 1
+    pictures: list[Picture] = []
+    with studio.given_back():
+        for i, recipe in enumerate(recipes):
+            path, message = out_dir / recipe.file_name, f"picture {i + 1} of {len(recipes)}"
+            there = _finished(path, recipe.key)
+            if there is None:
+                on_step = partial(_report, progress, i * steps, (i + 1) * steps, len(recipes) * steps, message)
+                write_picture(draw(recipe, studio, adapters, on_step), recipe, path)
+            pictures.append(Picture(path, there or recipe, drawn=there is None))
+            progress((i + 1) * steps, len(recipes) * steps, message)
+    return pictures
+
+
+def _report(progress: Progress, start: int, end: int, total: int, message: str, step: int) -> None:
+    progress(min(start + step, end), total, message)  # Heun's kind reports each step twice
+
+
+def _finished(path: Path, key: str) -> Recipe | None:
+    """Give the recipe of a picture that an earlier run finished; ``None`` where there is no such picture, or half."""
+    if not path.is_file() or not is_whole(path):
+        return None
+    try:
+        recipe = read_recipe(path)
+    except BadRequest:
+        return None
+    return recipe if recipe.key == key else None
