@@ -52,7 +52,7 @@ _STYLE_TEXT = {
     ),
     "stencil": (
         "Stencil Black & White", "bw_stencil", "High contrast black ink, no greys, no colour. Good for signs and "
-        "laser cutting. Trigger: <i>black and white stencil style</i>. Please do not go over 1.0, the lines get too fat.",
+        "laser cutting. Trigger: <i>black and white stencil style</i>. Do not go over 1.0, the lines get too fat.",
     ),
     "cartoon": (
         "Soft Cartoon", "soft_cartoon", "Shaded cartoon drawings with warm colours and highlights. My first LoRA, "

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stylus_gen.world.augment import jitter, scramble
+from stylus_gen.world.augment import jitter, scramble, to_pixels
 from stylus_gen.world.captions import plain_caption, style_phrase, styled_caption
 from stylus_gen.world.clip import WIDTH, Block, Lesson, build_text_tower, tokenise
-from stylus_gen.world.things import STYLES, THINGS
+from stylus_gen.world.exam import Question
+from stylus_gen.world.pictures import Grid
+from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS
 
 CAPTIONS = 4
 
@@ -149,3 +153,40 @@ def load_judge(folder: Path) -> tuple[Judge, Any]:
     judge = Judge(build_text_tower(tokenizer))
     judge.load_state_dict(load_file(folder / "judge.safetensors"))
     return judge.eval(), tokenizer
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The judge's vectors of the true pictures, by (thing, style). The pictures themselves are not shipped."""
+
+    vectors: dict[tuple[str, str], Tensor]
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """List the pairs that somebody drew."""
+        return frozenset(self.vectors)
+
+    def vector(self, question: Question) -> npt.NDArray[np.float32]:
+        """Give the vector of the picture that a question asks for; the base's style where it names none."""
+        found: npt.NDArray[np.float32] = self.vectors[question.thing, question.style or BASE_STYLE].float().numpy()
+        return found
+
+
+@torch.no_grad()
+def save_truth(judge: Judge, grid: Grid, folder: Path) -> None:
+    """Write the judge's vectors of all pictures of the grid."""
+    tensors = {}
+    for t, thing in enumerate(THINGS):
+        pixels = to_pixels(grid.pixels[t])
+        vectors = judge.embed(judge.things(pixels), judge.styles(pixels))
+        for s, style in enumerate(STYLES):
+            if grid.present[t, s]:
+                tensors[f"{thing}/{style.name}"] = vectors[s].half()
+    save_file(tensors, folder / "truth.safetensors")
+
+
+def load_truth(folder: Path) -> tuple[Truth, dict[str, float]]:
+    """Read the vectors of the true pictures, and the judge's own accuracies on held-out ones."""
+    tensors = load_file(folder / "truth.safetensors")
+    facts: dict[str, float] = json.loads((folder / "judge.json").read_text("utf-8"))
+    return Truth({(k.split("/")[0], k.split("/")[1]): v for k, v in tensors.items()}), facts

@@ -1,0 +1,1 @@
+"""Measurements: what `stylus eval` runs."""

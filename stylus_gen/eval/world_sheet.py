@@ -1,0 +1,68 @@
+"""What `stylus eval world` leaves behind: a JSON file, a contact sheet, and the table for the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stylus_gen.eval.scores import NAMES
+from stylus_gen.sheet import Row, write_sheet
+
+if TYPE_CHECKING:
+    from stylus_gen.eval.world import Drawing
+
+SHOWN = 3  # prompts of each sort on the sheet
+
+
+def write_results(
+    report: dict[str, Any],
+    arms: Mapping[str, Sequence[Drawing]],
+    pictures: Mapping[str, npt.NDArray[np.float32]],
+    out: Path,
+) -> None:
+    """Write ``world.json`` and ``world.png``."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "world.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    asked = [d.question for d in arms["base"]]
+    shown = [i for sort in ("style", "unseen", "both", "plain") for i in _spread([q.sort == sort for q in asked])]
+    rows = []
+    for i in shown:
+        groups = [_save(pictures[arm][i], out / "pictures", f"{arm}-{i}") for arm in arms]
+        chosen = ", ".join(stem for stem, _ in arms["planned"][i].weights) or "no adapter"
+        rows.append(Row(asked[i].prompt, f"planned: {chosen}", groups))
+    write_sheet(out / "world.png", list(arms), rows)
+
+
+def _spread(mask: Sequence[bool]) -> list[int]:
+    where = [i for i, yes in enumerate(mask) if yes]
+    return where[:: max(1, len(where) // SHOWN)][:SHOWN]
+
+
+def _save(images: npt.NDArray[np.float32], folder: Path, stem: str) -> list[Path]:
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for s, image in enumerate(images):
+        paths.append(folder / f"{stem}-{s}.png")
+        Image.fromarray((image * 255).round().astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+def table_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """List the arms as rows of text, "mean [low, high]" for every score, for the terminal."""
+    rows = []
+    for part in ("arms", "unseen", "no_adapter_needed"):
+        for arm, row in report[part].items():
+            spans = report["intervals"][part][arm]
+            rows.append((part.replace("_", " "), arm, *(_cell(row[name], spans[name]) for name in NAMES)))
+    return rows
+
+
+def _cell(mean: float | None, span: Sequence[float] | None) -> str:
+    return "–" if mean is None or span is None else f"{mean:.3f} [{span[0]:.3f}, {span[1]:.3f}]"

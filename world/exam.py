@@ -1,0 +1,63 @@
+"""What the world is examined on: prompts in plain words, and which adapters a person would take for each by hand."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from stylus_gen.world.catalogue import Entry, catalogue
+from stylus_gen.world.things import STYLES, SUBJECTS, THINGS, UNSEEN, article, held_out
+
+Sort = Literal["style", "unseen", "both", "plain"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt, what it asks for, and the file stems of the adapters that are right for it."""
+
+    prompt: str
+    sort: Sort
+    thing: str
+    style: str | None
+    by_hand: tuple[str, ...]
+
+
+def questions(present: frozenset[tuple[str, str]], seed: int, per_style: int = 7, plain: int = 20) -> list[Question]:
+    """Draw the exam: held-out thing × style pairs, unseen things, both at once, and things that need no adapter.
+
+    ``present`` holds the (thing, style) pairs that were drawn by somebody: only those have a true picture.
+    """
+    rng = random.Random(seed)
+    right = _right_adapters()
+    seen = [thing for thing in THINGS if thing not in UNSEEN]
+    asked: list[Question] = []
+    for style in STYLES:
+        held = [t for t in seen if held_out(t, style.name) and (t, style.name) in present]
+        asked += [_ask(t, style.name, right) for t in rng.sample(held, min(per_style, len(held)))]
+    asked += [_ask(thing, None, right) for thing in SUBJECTS]
+    drawn = [style.name for style in STYLES if style.name in right]
+    asked += [_ask(t, s, right) for t, s in zip(SUBJECTS, drawn * 3, strict=False) if (t, s) in present]
+    return asked + [_ask(thing, None, right) for thing in rng.sample(seen, plain)]
+
+
+def _right_adapters() -> dict[str, str]:
+    """Map topics to the adapter made for them: the first, which is the one of full rank."""
+    right: dict[str, str] = {}
+    for entry in catalogue():
+        if entry.lesson in ("style", "subject") and not entry.copy_of:
+            right.setdefault(entry.topic, entry.stem)
+    return right
+
+
+def _ask(thing: str, style: str | None, right: dict[str, str]) -> Question:
+    words = {s.name: s.words for s in STYLES}
+    prompt = article(THINGS[thing]) + (f", {words[style]}" if style else "")
+    unseen = thing in UNSEEN
+    sort: Sort = ("both" if unseen else "style") if style else ("unseen" if unseen else "plain")
+    return Question(prompt, sort, thing, style, tuple(right[t] for t in (style, thing) if t in right))
+
+
+def sound(entry: Entry) -> bool:
+    """Say whether an adapter's file can be used on this base at all."""
+    return entry.lesson not in ("sdxl", "nan")
