@@ -50,9 +50,11 @@ CREATE TABLE files (
     file_name text NOT NULL,
     file_size bigint,                        -- bytes
     path text,                               -- where it is installed on this machine
+    stale boolean NOT NULL DEFAULT true,     -- its card has changed since it was indexed for search
     provenance jsonb NOT NULL
 );
 CREATE INDEX files_version_key ON files (version_key);
+CREATE INDEX files_stale ON files (id) WHERE stale;
 CREATE INDEX files_stem ON files (lower(regexp_replace(file_name, '\.safetensors$', '', 'i')));
 
 -- Every hash a file is known by, lower-case hex. sha256 and autov2 (its first ten digits) are here too.
@@ -68,20 +70,21 @@ CREATE INDEX hashes_file_id ON hashes (file_id);
 CREATE TABLE tellings (
     source text NOT NULL,
     told_id text NOT NULL,
-    model_key text NOT NULL,
+    version_key text NOT NULL,
     digest text NOT NULL,
     file_id text NOT NULL REFERENCES files ON UPDATE CASCADE ON DELETE CASCADE,
-    PRIMARY KEY (source, told_id, model_key)
+    PRIMARY KEY (source, told_id, version_key)
 );
 CREATE INDEX tellings_file_id ON tellings (file_id);
 
--- SHA-256 of files on this machine, so that an unchanged file is not read again.
-CREATE TABLE file_sha256 (
+-- Hashes of files on this machine, so that an unchanged file is not read again.
+CREATE TABLE file_hashes (
     path text PRIMARY KEY,
     size bigint NOT NULL,
     mtime_ns bigint NOT NULL,
     inode numeric NOT NULL,
-    sha256 text NOT NULL
+    sha256 text NOT NULL,
+    autov3 text NOT NULL
 );
 
 -- A card as tools/card.py has it, one row a file.

@@ -1,1 +1,6 @@
-"""Importers: from other people's files to cards."""
+"""Importers: adapters' cards from files on this machine into the store. Nothing is fetched, nothing is copied."""
+
+from stylus_gen.tools.ingest.importer import import_adapters
+from stylus_gen.tools.ingest.summary import ImportSummary, Problem
+
+__all__ = ["ImportSummary", "Problem", "import_adapters"]

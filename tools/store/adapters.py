@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.store.batch import Batch
+from stylus_gen.tools.store.batch import Batch, version_key_of
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.merge import to_card
 
@@ -102,6 +102,17 @@ def count_families(db: Database) -> dict[str, int]:
         return {family: count for family, count in rows}
 
 
+def stale_ids(db: Database, limit: int) -> list[str]:
+    """List adapters whose cards have changed since they were last indexed for search."""
+    return _ids(db, "SELECT id FROM files WHERE stale ORDER BY id LIMIT %s", (limit,))
+
+
+def mark_indexed(db: Database, ids: Sequence[str]) -> None:
+    """Record that the search index has these cards as they are."""
+    with db.pool.connection() as conn:
+        conn.execute("UPDATE files SET stale = false WHERE id = ANY(%s)", (list(ids),))
+
+
 def path_of(db: Database, adapter_id: str) -> Path | None:
     """Say where an adapter's file is on this machine; None if it is not, or not any more."""
     with db.pool.connection() as conn:
@@ -154,11 +165,11 @@ def _batched(cards: Iterable[Card], size: int) -> Iterator[list[Card]]:
 
 def _upsert(conn: Connection, cards: list[Card], source: str) -> Counts:
     batch = Batch(conn, source)
-    told = {(card.id, card.model_key): _digest(card) for card in cards}
-    before = batch.digests(told)
-    changed = [card for card in cards if before.get((card.id, card.model_key)) != told[card.id, card.model_key]]
-    batch.load(changed)
-    outcomes = [batch.add(card, told[card.id, card.model_key]) for card in changed]
+    told = [((card.id, version_key_of(card)), _digest(card), card) for card in cards]
+    before = batch.digests([key for key, _, _ in told])
+    changed = [(card, digest) for key, digest, card in told if before.get(key) != digest]
+    batch.load([card for card, _ in changed])
+    outcomes = [batch.add(card, digest) for card, digest in changed]
     ids = batch.write()
     return Counts(
         taken=outcomes.count("taken"),

@@ -36,9 +36,9 @@ class Batch:
         self.written: set[str] = set()
 
     def digests(self, told: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Read what the source last said, by (id told, model key)."""
+        """Read what the source last said, by (id told, version key)."""
         rows = self.conn.execute(
-            "SELECT told_id, model_key, digest FROM tellings WHERE source = %s AND told_id = ANY(%s)",
+            "SELECT told_id, version_key, digest FROM tellings WHERE source = %s AND told_id = ANY(%s)",
             (self.source, [told_id for told_id, _ in told]),
         )
         return {(row[0], row[1]): row[2] for row in rows}
@@ -52,19 +52,20 @@ class Batch:
             self.hashes.setdefault((kind, value), set()).add(file_id)
         ids = {i for found in self.hashes.values() for i in found} | {card.id for card in cards}
         self.files = self._read("files", "id", ids)
-        keys = {told["version_key"][0] for told in self.files.values()} | {_version_key(card) for card in cards}
+        keys = {told["version_key"][0] for told in self.files.values()} | {version_key_of(card) for card in cards}
         self.versions = self._read("versions", "key", keys)
         keys = {told["model_key"][0] for told in self.versions.values()} | {card.model_key for card in cards}
         self.models = self._read("models", "key", keys)
 
     def add(self, card: Card, digest: str) -> Outcome:
         """Join a card with the rows."""
-        if self.tellings.get((card.id, card.model_key), ("", ""))[0] == digest:
+        telling = (card.id, version_key_of(card))
+        if self.tellings.get(telling, ("", ""))[0] == digest:
             return "unchanged"
         file_id, outcome = self._file(card)
         for kind, value in _hashes(card):
             self.hashes.setdefault((kind, value), set()).add(file_id)
-        self.tellings[card.id, card.model_key] = (digest, file_id)
+        self.tellings[telling] = (digest, file_id)
         self.written.add(file_id)
         return outcome
 
@@ -83,18 +84,22 @@ class Batch:
                 [(*key, i) for key, ids in self.hashes.items() for i in ids if i in self.written],
             )
             cursor.executemany(
-                "INSERT INTO tellings (source, told_id, model_key, digest, file_id) VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (source, told_id, model_key) "
+                "INSERT INTO tellings (source, told_id, version_key, digest, file_id) VALUES (%s, %s, %s, %s, %s) "
+                "ON CONFLICT (source, told_id, version_key) "
                 "DO UPDATE SET digest = EXCLUDED.digest, file_id = EXCLUDED.file_id",
                 [(self.source, *told, digest, self._current(i)) for told, (digest, i) in self.tellings.items()],
             )
         self._sweep()
-        rows = self.conn.execute("SELECT id FROM cards WHERE model_key = ANY(%s) ORDER BY id", (list(self.models),))
-        return [row[0] for row in rows]
+        rows = self.conn.execute(
+            "UPDATE files SET stale = true FROM versions "
+            "WHERE versions.key = version_key AND model_key = ANY(%s) RETURNING id",
+            (list(self.models),),
+        )
+        return sorted(row[0] for row in rows)
 
     def _file(self, card: Card) -> tuple[str, Outcome]:
         """Join the file's row, and with it the rows of the version and the model that it belongs to."""
-        own = _version_key(card)
+        own = version_key_of(card)
         told = tell(card.model_copy(update={"version_key": own}), FILE, self.source)
         found = self._find(card)
         if found is None:
@@ -113,7 +118,7 @@ class Batch:
 
     def _version(self, key: str, card: Card, *, fill_only: bool) -> None:
         told = tell(card, VERSION, self.source)
-        if key != _version_key(card):
+        if key != version_key_of(card):
             del told["model_key"]  # this version is another model's
         self.versions[key] = merge(self.versions.get(key, {}), told, fill_only=fill_only)
         model = self.versions[key]["model_key"][0]
@@ -191,7 +196,8 @@ def _row(key: str, told: Told, level: dict[str, Any]) -> list[Any]:
     return [key, *values, Jsonb(provenance)]
 
 
-def _version_key(card: Card) -> str:
+def version_key_of(card: Card) -> str:
+    """Name the version that a card belongs to; a file without one is a version of its own."""
     return card.version_key or card.id
 
 

@@ -6,6 +6,7 @@ saying nothing never overwrites. Where two sources contradict each other, the on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from stylus_gen.tools.card import Card, Example, Licence, Stats
@@ -112,6 +113,20 @@ def to_card(row: dict[str, Any]) -> Card:
         stats=Stats(**{field: row[field] for field in STATS}),
         provenance={_group(field): source for field, source in provenance.items()},
     )
+
+
+def join_cards(told: Sequence[tuple[Card, str]]) -> Card:
+    """Join cards of one file, each with its source, into one with provenance; the first card's id stands."""
+    row: dict[str, Any] = {"provenance": {}}
+    for level in (MODEL, VERSION, FILE):
+        merged: Told = {}
+        for card, source in told:
+            merged = merge(merged, tell(card, level, source))
+        columns, provenance = to_columns(merged, level)
+        row |= columns
+        row["provenance"] |= provenance
+    aliases = {kind: value for card, _ in told for kind, value in card.aliases.items()}
+    return to_card({**row, "id": told[0][0].id, "aliases": aliases})
 
 
 def _group(field: str) -> str:

@@ -1,0 +1,248 @@
+"""Cards from Civitai's model and version objects: one card a safetensors file. Pure: it reads no files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from stylus_gen.tools.card import Card, Example, Licence, Stats
+from stylus_gen.tools.families import family_of
+from stylus_gen.tools.ingest.kind import kind_of
+from stylus_gen.tools.ingest.site import SiteFile, SiteImage, SiteModel, SiteModelWithVersions, SiteVersion
+from stylus_gen.tools.ingest.summary import Problem
+from stylus_gen.tools.ingest.text import clean_line, plain_text
+from stylus_gen.tools.ingest.weight import author_weight, example_weight, strip_lora_tags, to_weight, used_weight
+
+ADAPTER_TYPES = frozenset({"lora", "locon", "dora", "lycoris"})
+MAX_NAME = 200
+MAX_DESCRIPTION = 12_000
+MAX_TAGS = 64
+MAX_GROUPS = 64
+MAX_WORDS = 256  # trigger words of all groups
+MAX_EXAMPLES = 20
+MAX_PROMPT = 1_200
+
+# A model said to be "nsfw" without saying how much: X, and never PG or PG-13.
+NSFW_LEVEL = 8
+MILD = 1 | 2
+RESTRICTED = 4
+
+_HASHES = {"AutoV1": "autov1", "AutoV2": "autov2", "AutoV3": "autov3", "CRC32": "crc32", "BLAKE3": "blake3"}
+_COMMERCIAL = ("image", "rentcivit", "rent", "sell")
+_HEX = re.compile(r"[0-9a-f]{8,64}")
+
+
+def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
+    """Make cards of one JSON value: a model, or a version that stands alone."""
+    if not isinstance(row, dict):
+        yield Problem(where, f"expected a JSON object, found {type(row).__name__}")
+        return
+    try:
+        if "modelVersions" in row:
+            model = SiteModelWithVersions.model_validate(row)
+            for n, version in enumerate(model.modelVersions):
+                yield from _read_version(version, model, f"{where}, version {n + 1}")
+            if not model.modelVersions:
+                yield Problem(where, f"the model {clean_line(model.name, 60)!r} has no versions")
+        elif "modelId" in row or "trainedWords" in row:
+            yield from _read_version(row, None, where)
+        else:
+            yield Problem(where, "it is no Civitai model (no modelVersions) and no version (no modelId)")
+    except ValidationError as error:
+        yield Problem(where, first_error(error))
+
+
+def read_version(row: Any) -> SiteVersion:
+    """Check a version object, as ``.civitai.info`` files hold; raises pydantic's ValidationError."""
+    return SiteVersion.model_validate(row)
+
+
+def version_cards(version: SiteVersion, model: SiteModel, where: str) -> Iterator[Card | Problem]:
+    """Make one card for each safetensors file of a version."""
+    if model.type.lower() not in ADAPTER_TYPES:
+        yield Problem(where, f"it is a {clean_line(model.type, 40)}, not a LoRA")
+        return
+    files = sorted((f for f in version.files if f.is_safetensors), key=lambda f: not f.primary)
+    if not files:
+        kinds = ", ".join(sorted({PurePosixPath(clean_line(f.name, 300)).suffix or "?" for f in version.files}))
+        yield Problem(where, f"its files are {kinds}; only .safetensors is read" if kinds else "it lists no file")
+    for n, file in enumerate(files):
+        card = _card(version, model, file, main=n == 0)
+        if card is None:
+            yield Problem(where, "neither the model nor its file has a name")
+            continue
+        if cut := _what_was_cut(version, model, card):
+            yield Problem(where, f"too long, cut to the limit: {cut}", skipped=False)
+        yield card
+
+
+def trigger_groups(entries: list[str]) -> list[list[str]]:
+    """Split each entry at its commas: an entry is a group; tags and repetitions are dropped, length is bounded."""
+    groups: list[list[str]] = []
+    room = MAX_WORDS
+    for entry in entries[:MAX_GROUPS]:
+        words = (clean_line(word, 120).strip() for word in strip_lora_tags(entry[:8000]).split(","))
+        group = list(dict.fromkeys(word for word in words if word))[:room]
+        if group and group not in groups:
+            groups.append(group)
+            room -= len(group)
+    return groups
+
+
+def nsfw_level(nsfw: bool, *levels: int | None) -> int:
+    """Make a bitmask of a flag and what levels are told; "nsfw" outweighs a level that includes mild pictures."""
+    told = next((level for level in levels if level), 1)
+    return told & 63 & ~MILD or NSFW_LEVEL if nsfw else told & 63 or NSFW_LEVEL
+
+
+def commercial_use(value: str | list[str] | None) -> frozenset[Any] | None:
+    """Read ``allowCommercialUse``: one word of 2023, which includes all lesser ones, or a list, or "{Image,Rent}".
+
+    A word that nobody knows allows nothing.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and not value.startswith("{"):
+        word = value.strip().lower()
+        return frozenset(_COMMERCIAL[: _COMMERCIAL.index(word) + 1] if word in _COMMERCIAL else ())
+    words = value.strip("{}").split(",") if isinstance(value, str) else value
+    return frozenset(word.strip().lower() for word in words) & frozenset(_COMMERCIAL)
+
+
+def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Card | Problem]:
+    try:
+        version = SiteVersion.model_validate(row)
+    except ValidationError as error:
+        yield Problem(where, first_error(error))
+        return
+    yield from version_cards(version, model or version.model, where)
+
+
+def _card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool) -> Card | None:
+    stem = PurePosixPath(clean_line(file.name, MAX_NAME)).stem
+    name = clean_line(model.name, MAX_NAME) or stem
+    if not name:
+        return None
+    sha256, aliases = _hashes(file)
+    tags = list(dict.fromkeys(clean_line(tag, 80).lower() for tag in model.tags[:MAX_TAGS] if tag.strip()))
+    description = _description(version, model)
+    examples = _examples(version.images, stem)
+    author = author_weight(plain_text(version.description, 2_000)) or author_weight(description)
+    used = example_weight(examples)
+    key = f"civitai-{version.id}"
+    owner = model.id if model.id is not None else version.modelId
+    return Card(
+        id=sha256 or (key if main else f"{key}-{file.id}"),
+        model_key=f"civitai-{owner}" if owner is not None else key,
+        version_key=key,
+        sha256=sha256,
+        aliases=aliases,
+        name=name,
+        version=clean_line(version.name, MAX_NAME),
+        description=description,
+        tags=tags,
+        creator=clean_line(str((model.creator or version.creator).get("username") or ""), 100),
+        base_model=clean_line(version.baseModel, 100),
+        family=family_of(version.baseModel),
+        kind=kind_of(name, tags),
+        trigger_groups=trigger_groups(version.trainedWords),
+        weight=used if used is not None else author.value if author else None,
+        weight_source="examples" if used is not None else "author" if author else None,
+        weight_min=author.low if author else None,
+        weight_max=author.high if author else None,
+        licence=_licence(model),
+        nsfw_level=nsfw_level(model.nsfw, version.nsfwLevel, model.nsfwLevel),
+        poi=model.poi or "celebrity" in tags,
+        minor=model.minor,
+        stats=_stats(version, model),
+        examples=examples,
+        file_name=clean_line(file.name, MAX_NAME),
+        file_size=round(file.sizeKB * 1024) if 0 < file.sizeKB < 2**40 else None,
+        created_at=clean_line(version.createdAt, 40) or None,
+    )
+
+
+def _hashes(file: SiteFile) -> tuple[str | None, Any]:
+    """Read a file's hashes, lower-case; what is not hex is nobody's hash."""
+    told = {kind: str(value).strip().lower() for kind, value in file.hashes.items() if value}
+    sound = {kind: value for kind, value in told.items() if _HEX.fullmatch(value)}
+    sha256 = sound.get("SHA256", "")
+    return sha256 if len(sha256) == 64 else None, {_HASHES[kind]: v for kind, v in sound.items() if kind in _HASHES}
+
+
+def _description(version: SiteVersion, model: SiteModel) -> str:
+    parts = (plain_text(model.description, MAX_DESCRIPTION), plain_text(version.description, MAX_DESCRIPTION))
+    return "\n".join(part for part in parts if part)[:MAX_DESCRIPTION]
+
+
+def _licence(model: SiteModel) -> Licence:
+    return Licence(
+        credit_required=None if model.allowNoCredit is None else not model.allowNoCredit,
+        commercial=commercial_use(model.allowCommercialUse),
+        derivatives=model.allowDerivatives,
+        different_licence=model.allowDifferentLicense,
+    )
+
+
+def _stats(version: SiteVersion, model: SiteModel) -> Stats:
+    own = version.stats
+    return Stats(
+        downloads=int(min(own.downloadCount or model.stats.downloadCount, 2**53)),
+        likes=int(min(own.thumbsUpCount or model.stats.thumbsUpCount or model.stats.favoriteCount, 2**53)),
+        rating=own.rating or model.stats.rating,
+    )
+
+
+def _examples(images: list[SiteImage], stem: str) -> list[Example]:
+    """Take the prompts of pictures that are not restricted, each with the weight it gives this file."""
+    examples: dict[str, Example] = {}
+    for image in images:
+        meta = image.meta.get("meta") if isinstance(image.meta.get("meta"), dict) else image.meta
+        prompt = meta.get("prompt") if meta else None
+        if not isinstance(prompt, str) or _is_restricted(image):
+            continue
+        text = clean_line(strip_lora_tags(prompt[: 4 * MAX_PROMPT]), MAX_PROMPT)
+        weight = used_weight(prompt, stem) or _resource_weight(meta.get("resources"), stem)
+        if text and len(examples) < MAX_EXAMPLES:
+            examples.setdefault(text, Example(prompt=text, weight=weight))
+    return list(examples.values())
+
+
+def _is_restricted(image: SiteImage) -> bool:
+    if isinstance(image.nsfwLevel, int):
+        return image.nsfwLevel >= RESTRICTED
+    return image.nsfw is True or image.nsfw in ("Mature", "X") or image.nsfwLevel in ("Mature", "X")
+
+
+def _resource_weight(resources: Any, stem: str) -> float | None:
+    """Read the weight off the generator's list of resources: ``[{"name": …, "type": "lora", "weight": …}]``."""
+    for resource in resources if isinstance(resources, list) else ():
+        if isinstance(resource, dict) and str(resource.get("name", "")).casefold() == stem.casefold():
+            return to_weight(resource.get("weight"))
+    return None
+
+
+def _what_was_cut(version: SiteVersion, model: SiteModel, card: Card) -> str:
+    described = len(model.description) + len(version.description)
+    words = sum(entry.count(",") + 1 for entry in version.trainedWords)
+    sizes = (
+        ("characters of description", described if _is_full(card.description) else 0, MAX_DESCRIPTION),
+        ("trigger words", words, MAX_WORDS),
+        ("trigger groups", len(version.trainedWords), MAX_GROUPS),
+        ("tags", len(model.tags), MAX_TAGS),
+    )
+    return ", ".join(f"{size:,} {what}" for what, size, limit in sizes if size > limit)
+
+
+def _is_full(description: str) -> bool:
+    return len(description) > MAX_DESCRIPTION - 10  # white space at the cut is dropped
+
+
+def first_error(error: ValidationError) -> str:
+    """Say in one line what pydantic found wrong first."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return clean_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 200)

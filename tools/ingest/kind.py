@@ -1,0 +1,53 @@
+"""The kind of an adapter, told by its tags and its name. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stylus_gen.tools.card import Kind
+
+# The adapter site gives a model one of its own category tags; the rest is what people write themselves. The first
+# line that has one of a model's tags decides: categories before free tags, what is shown before how it is shown.
+_TAGS: tuple[tuple[Kind, frozenset[str]], ...] = (
+    ("character", frozenset({"character", "celebrity"})),
+    ("clothing", frozenset({"clothing"})),
+    ("pose", frozenset({"poses", "action"})),
+    ("object", frozenset({"vehicle", "animal", "objects", "assets"})),
+    ("background", frozenset({"background", "buildings"})),
+    ("style", frozenset({"style"})),
+    ("concept", frozenset({"concept", "tool"})),
+    ("style", frozenset({"styles", "art style", "artstyle", "style lora", "style art", "anime style", "artist"})),
+    (
+        "character",
+        frozenset(
+            {"characters", "anime character", "game character", "video game character", "characterpack", "person"}
+        ),
+    ),
+    ("clothing", frozenset({"clothes", "outfit", "outfits", "dress", "costume", "uniform", "armor", "fashion"})),
+    ("pose", frozenset({"pose", "posing", "gesture"})),
+    ("background", frozenset({"backgrounds", "landscape", "landscapes", "scenery", "architecture", "interior"})),
+    ("object", frozenset({"object", "weapon", "food", "vehicles", "animals", "car", "mecha"})),
+)
+
+_SLIDER = re.compile(r"\bsliders?\b", re.IGNORECASE)
+_STYLE = re.compile(r"\bstyles?\b", re.IGNORECASE)
+# Distilled few-step adapters. "Turbo" and "Lightning" alone are bases, or thunderstorms.
+_ACCELERATOR = re.compile(
+    r"\b(lcm|dmd2?|tcd)\b|\bhyper[- _]?(sd|flux)|\b(sd|sdxl|xl|flux|qwen|wan)[\w.\- ]{0,12}(lightning|turbo)"
+    r"|\b(lightning|turbo|hyper)\W+(lora|\d)|\b\d+[- ]?steps?\b",
+    re.IGNORECASE,
+)
+
+
+def kind_of(name: str, tags: Sequence[str]) -> Kind:
+    """Tell the kind; "unknown" where neither says."""
+    lowered = {tag.lower() for tag in tags}
+    if _SLIDER.search(name) or lowered & {"slider", "sliders"}:
+        return "slider"
+    told: Kind = next((kind for kind, known in _TAGS if lowered & known), "unknown")
+    if told in ("unknown", "concept") and _ACCELERATOR.search(name):
+        return "accelerator"
+    if told == "unknown" and _STYLE.search(name):
+        return "style"
+    return told

@@ -1,0 +1,85 @@
+"""JSON files as a stream of rows: one object, a list, ``{"items": […]}``, or a line each; gzip too."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Any
+
+from stylus_gen.tools.ingest.summary import Problem
+
+MAX_JSON = 512 * 2**20
+"""Bytes of a file that is one JSON value, which must be read whole; ``.jsonl`` is read by line."""
+
+MAX_LINE = 32 * 2**20
+
+SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".civitai.info")
+
+Row = tuple[str, Any]
+"""Where it stands, and the value."""
+
+
+def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[Row | Problem]:
+    """Read a file's rows; what cannot be read is a problem with its line. ``advance`` hears of bytes done so far."""
+    try:
+        with path.open("rb") as raw, gzip.open(raw) if path.name.endswith(".gz") else nullcontext(raw) as file:
+            lines = path.name.removesuffix(".gz").endswith(".jsonl")
+            for item in _lines(path, file) if lines else _values(path, file):
+                advance(raw.tell())
+                yield item
+    except (OSError, EOFError, zlib.error) as error:
+        yield Problem(path.name, f"cannot be read to its end ({error}): copy it again")
+
+
+def read_value(path: Path) -> Any:
+    """Read one JSON value; raises ValueError (also for bytes that are no UTF-8) or OSError."""
+    with path.open("rb") as file:
+        raw = file.read(MAX_LINE + 1)
+    if len(raw) > MAX_LINE:
+        raise ValueError(f"it has more than {MAX_LINE:,} bytes")
+    return _loads(raw)
+
+
+def _lines(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        where = f"{path.name}, line {number}"
+        if len(line) > MAX_LINE:
+            yield Problem(where, f"a line of more than {MAX_LINE:,} bytes; the rest of the file is left out")
+            return
+        if line.strip():
+            yield _row(where, line)
+
+
+def _values(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:
+    raw = file.read(MAX_JSON + 1)
+    if len(raw) > MAX_JSON:
+        yield Problem(path.name, f"more than {MAX_JSON:,} bytes in one JSON value: make it .jsonl, a line a model")
+        return
+    row = _row(path.name, raw)
+    value = None if isinstance(row, Problem) else row[1]
+    if isinstance(value, dict) and isinstance(value.get("items"), list):
+        value = value["items"]
+    if isinstance(value, list):
+        yield from ((f"{path.name}, item {n}", item) for n, item in enumerate(value, 1))
+    else:
+        yield row
+
+
+def _row(where: str, raw: bytes) -> Row | Problem:
+    try:
+        return where, _loads(raw)
+    except ValueError as error:
+        return Problem(where, f"not JSON ({str(error)[:120]})")
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
