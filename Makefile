@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(PIP) --editable ".[test]" build
+	$(PIP) --editable ".[test]"
 	touch $@
 
 demo: $(VENV)/.installed

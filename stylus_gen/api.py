@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import ValidationError
 
 from stylus_gen.settings import Settings, read_settings
+from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, usable_families
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
@@ -24,7 +25,7 @@ from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
 if TYPE_CHECKING:
     from stylus_gen.agent.context import AgentContext
     from stylus_gen.agent.planner import Planner
-    from stylus_gen.tools.card import Card, Kind
+    from stylus_gen.tools.card import Card
     from stylus_gen.tools.diffusion.recipe import Recipe
     from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.generate import RenderSettings, Replayed, Studio
@@ -150,10 +151,12 @@ class Stylus:
 
         return get_card(self.database, adapter)
 
-    def search(self, text: str, *, kind: Kind | None = None, limit: int = 10) -> list[Candidate]:
+    def search(self, text: str, *, kind: str | None = None, limit: int = 10) -> list[Candidate]:
         """Find adapters for one concept or a whole prompt, best first."""
         from stylus_gen.tools.search import search_adapters
 
+        if kind is not None and kind not in get_args(Kind):
+            raise BadRequest(f"no kind is called {kind!r}; the kinds are {', '.join(get_args(Kind))}")
         self._stock()
         kinds = [kind] if kind else None
         found = search_adapters(

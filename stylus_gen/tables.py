@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.ingest import ImportSummary
 from stylus_gen.tools.plan import Candidate, Plan
 
 
@@ -74,6 +75,17 @@ def plan_tables(plan: Plan) -> Group:
     parts += [Text.assemble(("credit   ", "bold"), plain(line)) for line in plan.verdict.credits]
     parts += [Text.assemble(("note     ", "bold"), plain(line)) for line in plan.verdict.notes]
     parts += [Text.assemble(("warning  ", "bold yellow"), plain(line)) for line in plan.warnings]
+    return Group(*parts)
+
+
+def import_table(summary: ImportSummary) -> Group:
+    """Show what an import took, and what it could not and why."""
+    counts = "taken updated merged unchanged skipped seconds".split()
+    row = [getattr(summary, name) for name in counts[:-1]] + [f"{summary.seconds:.1f}"]
+    parts: list[RenderableType] = [table("imported", counts, [row])]
+    if summary.problems:
+        problems = [(p.where, "skipped" if p.skipped else "taken in part", p.why) for p in summary.problems]
+        parts += [Text(), table(f"{summary.problem_count} problems", ("where", "what", "why"), problems)]
     return Group(*parts)
 
 

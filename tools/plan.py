@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stylus_gen.tools.card import Kind, WeightSource
 from stylus_gen.tools.families import Family
 
-PLAN_VERSION = 1
-
 Profile = Literal["personal", "commercial", "strict"]
 
 RejectionCode = Literal[
@@ -144,7 +142,7 @@ MaskRow = Annotated[tuple[bool, ...], Field(description="one flag an assignment,
 class Plan(Record):
     """A prompt, the adapters for it, and everything that was decided on the way. Immutable; edits make a new plan."""
 
-    schema_version: Literal[1] = PLAN_VERSION
+    schema_version: Literal[1] = 1
     prompt: str = Field(min_length=1)
     final_prompt: str
     negative_prompt: str = ""
