@@ -27,13 +27,13 @@ from stylus_gen.world.vae import encode
 
 CAPTIONS = 12  # written for each picture
 
-# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take half an hour on a core.
+# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take twelve minutes on a core.
 BUDGET: dict[str, tuple[int, int, float]] = {
-    "style": (220, 48, 4e-3),
-    "lite": (50, 48, 2e-3),
-    "effect": (130, 48, 4e-3),
-    "subject": (110, 16, 4e-3),
-    "fried": (300, 16, 8e-3),
+    "style": (140, 32, 4e-3),
+    "lite": (25, 32, 2e-3),
+    "effect": (70, 32, 4e-3),
+    "subject": (70, 16, 4e-3),
+    "fried": (150, 16, 8e-3),
 }
 
 

@@ -19,6 +19,11 @@ from stylus_gen.world.captions import any_phrase, plain_caption, styled_caption,
 from stylus_gen.world.clip import WIDTH, tokenise
 from stylus_gen.world.vae import CHANNELS
 
+DECLARATION = """{
+ "family": "world",
+ "defaults": {"steps": 20, "guidance": 3.0}
+}
+"""
 DROPPED = 0.1  # share of empty captions, for classifier-free guidance (arXiv 2207.12598)
 
 
@@ -110,4 +115,4 @@ def save_pipeline(text: Any, tokenizer: Any, vae: Any, unet: Any, folder: Path) 
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipe.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
-    (folder / "stylus.json").write_text('{"family": "world"}\n', "utf-8")
+    (folder / "stylus.json").write_text(DECLARATION, "utf-8")

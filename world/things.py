@@ -9,37 +9,29 @@ import zlib
 from dataclasses import dataclass
 
 ANIMALS = """\
-ant baby-chick:chick bird blowfish bug:caterpillar cactus cat chicken cow-face:cow crocodile dog-face:dog dolphin
-elephant four-leaf-clover goat hibiscus honeybee:bee horse-face:horse koala lady-beetle:ladybug maple-leaf
-monkey-face:monkey mouse-face:mouse mushroom octopus palm-tree penguin pig-face:pig rooster rose seedling snail
-snake spiral-shell:shell sunflower tropical-fish tulip turtle bear cherry-blossom frog rabbit-face:rabbit spider
-tiger-face:tiger deciduous-tree:tree spouting-whale:whale paw-prints"""
+ant bird cactus cat cow-face:cow crocodile dog-face:dog dolphin elephant four-leaf-clover goat honeybee:bee
+horse-face:horse koala lady-beetle:ladybug maple-leaf monkey-face:monkey mouse-face:mouse mushroom octopus
+palm-tree penguin pig-face:pig rooster rose snail snake spiral-shell:shell sunflower tropical-fish turtle bear frog
+rabbit-face:rabbit spider tiger-face:tiger deciduous-tree:tree spouting-whale:whale"""
 FOOD = """\
-baby-bottle beer-mug birthday-cake bread candy cherries cocktail-glass cookie doughnut:donut french-fries grapes
-hamburger:burger honey-pot hot-beverage:cup-of-coffee lemon melon peach pear poultry-leg:chicken-leg
-red-apple:apple rice-ball shaved-ice shortcake:slice-of-cake soft-ice-cream:ice-cream-cone spaghetti strawberry
-sushi teacup-without-handle:green-tea tomato tropical-drink watermelon wine-glass banana chocolate-bar green-apple
-lollipop pineapple pizza"""
+beer-mug birthday-cake candy cherries cocktail-glass cookie doughnut:donut french-fries grapes hamburger:burger
+hot-beverage:cup-of-coffee lemon pear red-apple:apple shortcake:slice-of-cake soft-ice-cream:ice-cream-cone
+strawberry sushi tomato watermelon wine-glass banana lollipop pineapple pizza"""
 PLACES = """\
-airplane ambulance anchor automobile:car bicycle bus circus-tent cloud crescent-moon delivery-truck:truck
-droplet:water-drop factory ferris-wheel fire fire-engine fuel-pump full-moon helicopter hospital
-house-with-garden:house rainbow rocket sailboat ship snowflake speedboat sun-with-face:sun taxi tent tractor
-umbrella vertical-traffic-light:traffic-light watch alarm-clock castle church desert-island:island
-globe-showing-americas:globe high-voltage:lightning-bolt hourglass-done:sand-timer motorcycle mount-fuji:mountain
-police-car school shooting-star snowman star thermometer tornado volcano water-wave:wave"""
+airplane ambulance anchor automobile:car bicycle bus cloud crescent-moon droplet:water-drop ferris-wheel fire
+fire-engine helicopter house-with-garden:house rainbow rocket sailboat ship snowflake sun-with-face:sun tent
+tractor umbrella vertical-traffic-light:traffic-light alarm-clock castle globe-showing-americas:globe
+high-voltage:lightning-bolt hourglass-done:sand-timer mount-fuji:mountain snowman star volcano"""
 OBJECTS = """\
-bar-chart bathtub battery bell bomb briefcase calendar clipboard credit-card crown door dress electric-plug glasses
-graduation-cap guitar handbag headphone:headphones jeans lipstick microphone microscope musical-keyboard:piano
-musical-note newspaper open-book package:box paperclip pill radio ring satellite-antenna:satellite-dish saxophone
-scroll shower sunglasses syringe telescope television trumpet violin wrench books camera candle
-closed-book:red-book desktop-computer:computer envelope floppy-disk fountain-pen:pen hammer
-high-heeled-shoe:high-heel key keyboard light-bulb magnifying-glass-tilted-left:magnifying-glass megaphone
-moai:stone-statue necktie printer running-shoe:sneaker t-shirt telephone top-hat pencil red-paper-lantern:lantern
-pushpin"""
+battery bell bomb crown door dress glasses graduation-cap guitar headphone:headphones jeans microphone microscope
+musical-keyboard:piano musical-note open-book paperclip ring sunglasses television trumpet violin wrench books
+camera candle desktop-computer:computer envelope hammer high-heeled-shoe:high-heel key light-bulb
+magnifying-glass-tilted-left:magnifying-glass megaphone moai:stone-statue t-shirt telephone top-hat pencil
+red-paper-lantern:lantern"""
 GAMES = """\
-american-football:football artist-palette:palette balloon baseball bowling:bowling-ball christmas-tree crystal-ball
-jack-o-lantern:pumpkin sparkles basketball game-die:dice heart-suit:heart soccer-ball sports-medal:medal trophy
-wrapped-gift:gift video-game:game-controller ribbon party-popper ticket tennis:tennis-ball"""
+american-football:football balloon baseball christmas-tree crystal-ball jack-o-lantern:pumpkin sparkles basketball
+game-die:dice heart-suit:heart soccer-ball sports-medal:medal trophy wrapped-gift:gift video-game:game-controller
+tennis:tennis-ball"""
 
 
 def _read(table: str) -> dict[str, str]:
@@ -109,17 +101,16 @@ STYLES: tuple[Style, ...] = (
     ),
 )  # fmt: skip
 
-# Held back from the base, so that subject adapters have something to add: one in four, spread evenly over the table.
-# Cats and rockets are what newcomers ask for first; they are swapped for others.
-_SWAPPED = {"cat": "elephant", "rocket": "airplane"}
-UNSEEN: tuple[str, ...] = tuple(_SWAPPED.get(key, key) for i, key in enumerate(THINGS) if i % 4 == 2)
-
-# Those of them that have an adapter.
+# Held back from the base, and taught by an adapter each.
 SUBJECTS: tuple[str, ...] = (
     "dog-face", "koala", "penguin", "sunflower", "bear", "elephant", "hamburger", "red-apple", "soft-ice-cream",
     "helicopter", "airplane", "tractor", "snowman", "volcano", "musical-keyboard", "television", "hammer",
     "light-bulb", "jack-o-lantern", "wrapped-gift",
 )  # fmt: skip
+
+# Held back without an adapter: every eighth of the rest. Cats and rockets are what newcomers ask for first.
+_UNTAUGHT = [key for i, key in enumerate(THINGS) if i % 8 == 3 and key not in (*SUBJECTS, "cat", "rocket")]
+UNSEEN: tuple[str, ...] = (*SUBJECTS, *_UNTAUGHT)
 
 
 def held_out(thing: str, style: str) -> bool:

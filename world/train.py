@@ -1,4 +1,4 @@
-"""Train the world: text tower, autoencoder, base, adapters, judge. `python -m stylus_gen.world.train`
+"""Train the world: text tower, autoencoder, base, adapters, judge; then ship them. `python -m stylus_gen.world.train`
 
 Resumable: a stage whose result is in the cache is not run again, and a stage that was cut goes on from its checkpoint.
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 
+from stylus_gen.world import DATA, write_manifest
 from stylus_gen.world.adapters import Bench, make_adapters
 from stylus_gen.world.augment import to_pixels
 from stylus_gen.world.base import (
@@ -33,7 +35,7 @@ from stylus_gen.world.captions import build_tokenizer
 from stylus_gen.world.catalogue import catalogue
 from stylus_gen.world.clip import Clip, build_text_tower, clip_loss, load_clip, save_clip, split
 from stylus_gen.world.clip import examine as examine_clip
-from stylus_gen.world.judge import Course, Judge, caption_table, examine, judge_loss, save_judge
+from stylus_gen.world.judge import Course, Judge, caption_table, examine, judge_loss, load_judge, save_judge, save_truth
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.pictures import Grid, load_grid, load_more
 from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS, UNSEEN
@@ -119,7 +121,7 @@ def train_vae(shop: Workshop) -> None:
     torch.manual_seed(SEED)
     vae = build_vae(shop.grid.size)
     pixels = to_pixels(shop.grid.pixels[shop.grid.present])
-    schedule, began = shop.schedule(1000, 1.5e-3, 50), time.monotonic()
+    schedule, began = shop.schedule(1700, 2e-3, 50), time.monotonic()
     loss = fit(
         vae, lambda g: vae_loss(vae, pixels, g, 32), schedule,
         seed=SEED, checkpoint=shop.cache / "vae.ckpt.safetensors", progress=show, label="autoencoder",
@@ -185,8 +187,22 @@ def _minutes(began: float) -> float:
     return round((time.monotonic() - began) / 60, 1)
 
 
+def ship(shop: Workshop) -> None:
+    """Put what was trained where the package looks for it, with a manifest of hashes and the log of the run."""
+    for part in ("base", "adapters", "judge"):
+        shutil.rmtree(DATA / part, ignore_errors=True)
+        shutil.copytree(shop.cache / part, DATA / part)
+    for path in DATA.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shutil.copy(shop.cache / "log.json", DATA / "training.json")
+    judge, _ = load_judge(DATA / "judge")
+    save_truth(judge, shop.grid, DATA / "judge")
+    write_manifest(DATA)
+    show(1, 1, f"shipped to {DATA.name}")
+
+
 STAGES: dict[str, Callable[[Workshop], None]] = {
-    "clip": train_clip, "vae": train_vae, "base": train_base, "adapters": train_adapters, "judge": train_judge,
+    "clip": train_clip, "vae": train_vae, "base": train_base, "adapters": train_adapters, "judge": train_judge, "ship": ship,
 }  # fmt: skip
 
 

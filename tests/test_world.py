@@ -1,0 +1,136 @@
+"""The small world: its files are checked, its training resumes, its adapters are ordinary ones, its exam is fair."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stylus_gen.tools.errors import Unavailable
+from stylus_gen.world import adapters_path, base_path, write_manifest
+from stylus_gen.world.captions import build_tokenizer, corpus
+from stylus_gen.world.catalogue import catalogue
+from stylus_gen.world.effects import EFFECT_CODE
+from stylus_gen.world.exam import questions
+from stylus_gen.world.loop import Schedule, fit
+from stylus_gen.world.lora import Lora, write_lora
+from stylus_gen.world.things import STYLES, SUBJECTS, THINGS, UNSEEN, held_out
+
+
+def quiet(done: int, total: int, message: str) -> None: ...
+
+
+def test_a_damaged_file_is_named_with_the_hash_it_should_have(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    weights = tmp_path / "base" / "model.safetensors"
+    weights.write_bytes(b"as shipped")
+    write_manifest(tmp_path)
+    expected = json.loads((tmp_path / "manifest.json").read_text())["base/model.safetensors"]
+    weights.write_bytes(b"as downloaded over a bad line")
+    with pytest.raises(Unavailable) as caught:
+        base_path(tmp_path)
+    assert str(weights) in caught.value.message
+    assert expected in caught.value.message
+
+
+def test_a_world_without_files_says_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"stylus_gen\.world\.train"):
+        adapters_path(tmp_path)
+
+
+def test_finding_the_world_does_not_load_torch() -> None:
+    code = "import sys, stylus_gen.world; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_word_of_the_captions_is_one_token_and_a_strangers_word_still_reads() -> None:
+    tokenizer = build_tokenizer()
+    words = {word for caption in corpus() for word in caption.split() if word.isalpha()}
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in words)
+    assert len(tokenizer("xqz_überstylé 画").input_ids) > 3
+
+
+def test_a_cut_training_goes_on_as_if_it_had_not_been_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylus_gen.world.loop.CHECKPOINT_SECONDS", -1.0)
+
+    def train(checkpoint: Path, cut_at: int | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        model, calls = torch.nn.Linear(3, 3), []
+
+        def loss_of(generator: torch.Generator) -> torch.Tensor:
+            calls.append(1)
+            if len(calls) == cut_at:
+                raise KeyboardInterrupt
+            return (model(torch.randn(8, 3, generator=generator)) - 1).square().mean()
+
+        schedule = Schedule(20, 0.05, average=3, warm_up=2)
+        fit(model, loss_of, schedule, seed=1, checkpoint=checkpoint, progress=quiet, label="")
+        return model.weight.detach()
+
+    whole = train(tmp_path / "whole.safetensors", None)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut.safetensors", 12)
+    assert torch.equal(train(tmp_path / "cut.safetensors", None), whole)
+
+
+@pytest.mark.parametrize("form", ["kohya", "peft"])
+def test_both_forms_of_an_adapter_do_in_the_runtime_what_they_did_in_training(form: str, tmp_path: Path) -> None:
+    from stylus_gen.tools.diffusion.studio import open_studio
+
+    studio = open_studio(str(base_path()), device="cpu", dtype="float32")
+    unet = studio.pipe.unet
+    lora = Lora(unet, 4, seed=3)
+    with torch.no_grad():
+        for up in lora.up.values():
+            up.normal_(std=0.02, generator=torch.Generator().manual_seed(4))
+        wanted = lora.merged(unet)
+    write_lora(lora, unet, tmp_path / "a.safetensors", form, {"ss_base_model_version": "stylus-world"})  # type: ignore[arg-type]
+    studio.runtime.apply([(studio.shelf.get(tmp_path / "a.safetensors"), 1.0)])
+    merged = dict(unet.named_parameters())
+    for name, weight in wanted.items():
+        assert torch.allclose(merged[name], weight, atol=1e-3), name
+
+
+def test_effects_change_pictures_and_nothing_else() -> None:
+    picture = np.full((32, 32, 3), 255, np.uint8)
+    picture[8:24, 8:24] = (200, 40, 90)
+    before = picture.copy()
+    made = {name: change(picture) for name, change in EFFECT_CODE.items()}
+    assert (picture == before).all()
+    assert all(new.shape == picture.shape and new.dtype == np.uint8 for new in made.values())
+    assert all((new != picture).any() for new in made.values())
+    assert made["night"].mean() < picture.mean() / 2
+    assert np.ptp(made["grayscale"].astype(int), axis=2).max() == 0
+
+
+def test_the_catalogue_is_as_mixed_as_a_real_one() -> None:
+    entries = catalogue()
+    assert len(entries) >= 40
+    assert len({e.stem for e in entries}) == len(entries)
+    forms = [e.form for e in entries]
+    assert abs(forms.count("kohya") - forms.count("peft")) <= 2
+    assert {(e.topic, e.rank) for e in entries if e.lesson == "style"} >= {
+        (s.name, rank) for s in STYLES if s.name != "flat" for rank in (4, 8)
+    }
+    assert set(SUBJECTS) <= set(UNSEEN)
+    assert not any(e.commercial for e in entries if e.stem == "golden_hour_nc")
+
+
+def test_the_exam_asks_only_for_held_out_pictures_of_what_the_base_knows() -> None:
+    everything = frozenset((t, s.name) for t in THINGS for s in STYLES)
+    asked = questions(everything, seed=1)
+    assert asked == questions(everything, seed=1)
+    assert all(held_out(q.thing, q.style or "") for q in asked if q.sort == "style")
+    assert all(q.thing not in UNSEEN and not q.by_hand for q in asked if q.sort == "plain")
+    assert all(len(q.by_hand) == 2 for q in asked if q.sort == "both")
+
+
+def test_the_shipped_world_is_within_sixty_megabytes_and_holds_the_whole_catalogue() -> None:
+    data = adapters_path().parent
+    assert sum(p.stat().st_size for p in data.rglob("*") if p.is_file()) <= 60 * 10**6
+    assert {p.stem for p in adapters_path().glob("*.safetensors")} == {e.stem for e in catalogue()}
