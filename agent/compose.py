@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.licence import judge_licences
-from stylus_gen.tools.plan import Assignment, Coverage, Plan, Planner, Rejection
+from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, Planner, Policy, Rejection, Verdict
 from stylus_gen.tools.triggers import place_words
 
 REJECTIONS = 20
@@ -21,32 +22,58 @@ def compose(state: State, context: AgentContext) -> Plan:
     """Build and validate the plan."""
     request = state.request
     assignments = tuple(state.assignments or ())
-    cards = context.cards([a.adapter_id for a in assignments]) if assignments else ()
-    covered = {a.concept_id for a in assignments}
-    concepts = [c for c in state.places().values() if c.id != WHOLE or WHOLE in covered]
-    total = round(sum(state.timings_ms.values()), 3)
+    served = {assignment.concept_id for assignment in assignments}
+    concepts = tuple(c for c in state.places().values() if c.id != WHOLE or WHOLE in served)
     return Plan(
         prompt=request.prompt,
         final_prompt=final_prompt(request.prompt, assignments),
         negative_prompt=request.negative_prompt,
         base=request.base,
         family=request.family,
-        concepts=tuple(concepts),
+        concepts=concepts,
         assignments=assignments,
         rejected=tuple(_rejected(state)),
         masks=tuple(state.masks or ()),
         seed=request.seed,
-        coverage=Coverage(
-            covered=tuple(c.id for c in concepts if c.id in covered),
-            uncovered=tuple(c.id for c in concepts if c.id not in covered),
-        ),
+        coverage=_coverage(concepts, assignments),
         policy=request.policy,
-        verdict=judge_licences(cards, request.policy.profile),
+        verdict=_verdict(assignments, request.policy, context),
         warnings=tuple(_warnings(state)),
         planner=_planner(state, context),
-        timings_ms={**state.timings_ms, "total": total},
+        timings_ms={**state.timings_ms, "total": round(sum(state.timings_ms.values()), 3)},
         tokens=state.tokens,
     )
+
+
+def recompose(
+    plan: Plan, assignments: Sequence[Assignment], masks: Sequence[MaskRow], context: AgentContext, **facts: Any
+) -> Plan:
+    """Build a plan again with other assignments and masks; what follows from them is worked out anew."""
+    prompt = facts.get("prompt", plan.prompt)
+    served = {assignment.concept_id for assignment in assignments}
+    concepts = tuple(c for c in facts.pop("concepts", plan.concepts) if c.id != WHOLE or WHOLE in served)
+    changed: dict[str, Any] = {
+        "concepts": concepts,
+        "assignments": tuple(assignments),
+        "masks": tuple(masks),
+        "final_prompt": final_prompt(prompt, assignments),
+        "coverage": _coverage(concepts, assignments),
+        "verdict": _verdict(assignments, plan.policy, context),
+    }
+    return Plan.model_validate({**dict(plan), **changed, **facts})
+
+
+def _coverage(concepts: Sequence[Concept], assignments: Sequence[Assignment]) -> Coverage:
+    served = {assignment.concept_id for assignment in assignments}
+    return Coverage(
+        covered=tuple(c.id for c in concepts if c.id in served),
+        uncovered=tuple(c.id for c in concepts if c.id not in served),
+    )
+
+
+def _verdict(assignments: Sequence[Assignment], policy: Policy, context: AgentContext) -> Verdict:
+    cards = context.cards([a.adapter_id for a in assignments]) if assignments else ()
+    return judge_licences(cards, policy.profile)
 
 
 def final_prompt(prompt: str, assignments: Iterable[Assignment]) -> str:

@@ -13,7 +13,6 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Checkpointer
 
 from stylus_gen.agent.compose import compose
 from stylus_gen.agent.context import AgentContext
@@ -42,8 +41,13 @@ def plan_prompt(request: PlanRequest, context: AgentContext) -> Plan:
     Raises BadRequest and PolicyRefused for what the caller can fix, Unavailable where the catalogue or the model cannot
     be reached at all. A model that fails on the way does not: the plan is finished offline and its warnings say why.
     """
+    return run(State(request=request), context)
+
+
+def run(state: State, context: AgentContext) -> Plan:
+    """Go on from any state to a plan: what it already holds is not done again."""
     config = {"recursion_limit": RECURSION_LIMIT}
-    final = _graph().invoke(State(request=request), config, context=context, version="v2")  # type: ignore[call-overload]
+    final = _graph().invoke(state, config, context=context, version="v2")  # type: ignore[call-overload]
     plan = final.value.plan
     assert isinstance(plan, Plan)
     return plan
@@ -51,10 +55,6 @@ def plan_prompt(request: PlanRequest, context: AgentContext) -> Plan:
 
 @cache
 def _graph() -> Graph:
-    return build_graph()
-
-
-def build_graph(checkpointer: Checkpointer = None) -> Graph:
     """Wire the nodes. LangGraph retries none: a failed model call is a fault, counted and bounded like any other."""
     return (
         StateGraph(State, context_schema=AgentContext)
@@ -67,13 +67,13 @@ def build_graph(checkpointer: Checkpointer = None) -> Graph:
         .add_edge("think", "act")
         .add_conditional_edges("act", after_act)
         .add_edge("compose", END)
-        .compile(checkpointer=checkpointer)
+        .compile(checkpointer=False)
     )
 
 
 def pin_adapters(state: State, runtime: Runtime[AgentContext]) -> Update:
     """Check the pinned adapters before anything is spent."""
-    return {"pinned": pin(state.request, runtime.context.cards)}
+    return {"pinned": [*state.pinned, *pin(state.request, runtime.context.cards)]}
 
 
 def think(state: State, runtime: Runtime[AgentContext]) -> Update:

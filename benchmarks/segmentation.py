@@ -4,7 +4,7 @@
 
 TOPICS: rows with ``prompt`` and ``topics`` (phrases that a language model found; not a person's labels, so agreement
 with them is no accuracy). A topic counts as found when a concept shares at least half of their words taken together.
-GOLD: rows with ``prompt`` and ``prompt_without_triggers``; a prompt counts when the words cut out of it are in a concept.
+GOLD: rows with ``prompt`` and ``prompt_without_triggers``; a prompt counts when a word cut out of it is in a concept.
 """
 
 from __future__ import annotations

@@ -1,0 +1,226 @@
+"""Edits: a person's changes to a plan make a new plan, and what they do not touch stays as it was.
+
+Weights, drops, seeds and the number of images are arithmetic. A pin, a ban, a new base or new words go back into the
+graph with everything else pinned, so that only what is open is searched and judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, assert_never
+
+from pydantic import Field, RootModel
+
+from stylus_gen.agent.compose import recompose
+from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.graph import run
+from stylus_gen.agent.pins import candidate_of
+from stylus_gen.agent.request import PlanRequest
+from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.families import Family
+from stylus_gen.tools.plan import Assignment, Concept, Plan, Record
+from stylus_gen.tools.prune import Choice
+from stylus_gen.tools.weights import STRENGTH_BUDGET
+
+
+class Accept(Record):
+    """The plan is good as it is."""
+
+    action: Literal["accept"] = "accept"
+
+
+class Drop(Record):
+    """Leave an adapter out and put nothing in its place."""
+
+    action: Literal["drop"] = "drop"
+    adapter: str = Field(description="its id, or its name in the plan")
+
+
+class Weigh(Record):
+    """Give an adapter another weight."""
+
+    action: Literal["weight"] = "weight"
+    adapter: str
+    weight: float = Field(ge=-5, le=5)
+
+
+class Pin(Record):
+    """Use this adapter (its id)."""
+
+    action: Literal["pin"] = "pin"
+    adapter: str
+
+
+class Ban(Record):
+    """Never use this adapter; another may take its place."""
+
+    action: Literal["ban"] = "ban"
+    adapter: str
+
+
+class Rebase(Record):
+    """Draw with another base model; adapters are chosen anew, the concepts are kept."""
+
+    action: Literal["base"] = "base"
+    base: str
+    family: Family
+
+
+class Reseed(Record):
+    """Draw again with another seed."""
+
+    action: Literal["seed"] = "seed"
+    seed: int = Field(ge=0, le=2**32 - 1)
+
+
+class Count(Record):
+    """Draw so many images."""
+
+    action: Literal["images"] = "images"
+    images: int = Field(ge=1, le=64)
+
+
+class Remove(Record):
+    """Take words out of the prompt, and the adapters that served them."""
+
+    action: Literal["remove"] = "remove"
+    words: str = Field(min_length=1)
+
+
+class Add(Record):
+    """Put words at the end of the prompt, and look for adapters for them."""
+
+    action: Literal["add"] = "add"
+    words: str = Field(min_length=1)
+
+
+Edit = Accept | Drop | Weigh | Pin | Ban | Rebase | Reseed | Count | Remove | Add
+
+
+class Answer(RootModel[Annotated[Edit, Field(discriminator="action")]]):
+    """What a person answers when shown a plan: one edit."""
+
+
+def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
+    """Apply one edit.
+
+    Raises BadRequest for an adapter that is not in the plan or words that are not in the prompt; for a pin or new words
+    what `plan_prompt` raises.
+    """
+    match edit:
+        case Accept():
+            return plan
+        case Drop():
+            return _without(plan, {_find(plan, edit.adapter)}, context)
+        case Weigh():
+            return _weigh(plan, _find(plan, edit.adapter), edit.weight, context)
+        case Reseed():
+            return plan.model_copy(update={"seed": edit.seed})
+        case Count():
+            rows = [plan.masks[i % plan.images] for i in range(edit.images)]
+            return plan.model_copy(update={"masks": tuple(rows)})
+        case Remove():
+            return _remove(plan, edit.words, context)
+        case Rebase():
+            concepts = [concept for concept in plan.concepts if concept.id != WHOLE]
+            request = _request(plan, base=edit.base, family=edit.family)
+            return run(State(request=request, concepts=concepts), context)
+        case Pin():
+            more = len(plan.assignments) + 1
+            return _replan(plan, context, set(), pinned=(edit.adapter,), max_adapters=min(10, max(4, more)))
+        case Ban():
+            gone = _find(plan, edit.adapter)
+            return _replan(plan, context, {gone}, banned=(plan.assignments[gone].adapter_id,))
+        case Add():
+            return _replan(plan, context, set(), prompt=f"{plan.prompt}, {edit.words}")
+        case _:
+            assert_never(edit)
+
+
+def _find(plan: Plan, adapter: str) -> int:
+    """Find an assignment by the adapter's id or name."""
+    for index, assignment in enumerate(plan.assignments):
+        if adapter == assignment.adapter_id or adapter.casefold() == assignment.name.casefold():
+            return index
+    names = ", ".join(repr(a.name) for a in plan.assignments) or "none"
+    raise BadRequest(f"{adapter!r} is not in the plan; its adapters are {names}", adapter=adapter)
+
+
+def _without(plan: Plan, gone: set[int], context: AgentContext, **facts: Any) -> Plan:
+    kept = [i for i in range(len(plan.assignments)) if i not in gone]
+    rows = [tuple(row[i] for i in kept) for row in plan.masks]
+    rows = [row if any(row) else (True,) * len(kept) for row in rows]
+    return recompose(plan, [plan.assignments[i] for i in kept], rows, context, **facts)
+
+
+def _weigh(plan: Plan, index: int, weight: float, context: AgentContext) -> Plan:
+    changed = plan.assignments[index].model_copy(update={"weight": weight, "weight_source": "user"})
+    assignments = [changed if i == index else a for i, a in enumerate(plan.assignments)]
+    total = sum(abs(a.weight) for a in assignments)
+    note = f"you set weights that sum to {total:.2f}; above {STRENGTH_BUDGET} the picture may burn"
+    warnings = [w for w in plan.warnings if not w.startswith("you set weights")]
+    warnings += [note] if total > STRENGTH_BUDGET else []
+    return recompose(plan, assignments, plan.masks, context, warnings=tuple(warnings))
+
+
+def _remove(plan: Plan, words: str, context: AgentContext) -> Plan:
+    """Cut words out of the prompt with what joined them to it: an article, a preposition, a comma."""
+    joint = r"(?:[\s,]+(?:and|with|wearing|in|on|of|a|an|the|his|her|its))*[\s,]*"
+    cut = re.search(joint + r"\b" + re.escape(words) + r"\b", plan.prompt, re.IGNORECASE)
+    prompt = (plan.prompt[: cut.start()] + plan.prompt[cut.end() :]).strip(" ,") if cut else ""
+    if not prompt:
+        raise BadRequest(f"{words!r} is not a part of the prompt that can be left out; the prompt is {plan.prompt!r}")
+    concepts = _replace(plan, prompt)
+    left = {concept.id for concept in concepts}
+    gone = {i for i, a in enumerate(plan.assignments) if a.concept_id not in left}
+    negative = ", ".join(filter(None, [plan.negative_prompt, words]))
+    return _without(plan, gone, context, prompt=prompt, concepts=concepts, negative_prompt=negative)
+
+
+def _replace(plan: Plan, prompt: str) -> tuple[Concept, ...]:
+    """Find the plan's concepts in a changed prompt: those whose words are gone are left out, the rest keep their id."""
+    found = []
+    at = 0
+    for concept in sorted(plan.concepts, key=lambda c: c.start):
+        if concept.id == WHOLE:
+            found.append(Concept(id=WHOLE, text=prompt, start=0, end=len(prompt)))
+            continue
+        start = prompt.find(concept.text, at)
+        if start >= 0:
+            at = start + len(concept.text)
+            found.append(concept.model_copy(update={"start": start, "end": at}))
+    return tuple(found)
+
+
+def _request(plan: Plan, **facts: Any) -> PlanRequest:
+    names = ("prompt", "images", "seed", "family", "base", "policy", "negative_prompt")
+    known = {name: getattr(plan, name) for name in names}
+    return PlanRequest(**{**known, **facts})
+
+
+def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> Plan:
+    """Go back into the graph with what stays pinned; weights that a person set stay set."""
+    kept = [a for i, a in enumerate(plan.assignments) if i not in gone]
+    cards = {card.id: card for card in context.cards([a.adapter_id for a in kept])}
+    places = {concept.id: concept for concept in plan.concepts}
+    pinned = [
+        Choice(
+            concept=places[a.concept_id],
+            candidate=candidate_of(cards[a.adapter_id]).model_copy(update={"score": a.score}),
+            reason=a.reason,
+        )
+        for a in kept
+        if a.adapter_id in cards
+    ]
+    fresh = run(State(request=_request(plan, **facts), pinned=pinned), context)
+    return _keep_weights(fresh, kept, context)
+
+
+def _keep_weights(plan: Plan, before: Sequence[Assignment], context: AgentContext) -> Plan:
+    own = {a.adapter_id: a.weight for a in before if a.weight_source == "user"}
+    for index, assignment in enumerate(plan.assignments):
+        if assignment.adapter_id in own:
+            plan = _weigh(plan, index, own[assignment.adapter_id], context)
+    return plan

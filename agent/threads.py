@@ -1,0 +1,137 @@
+"""Threads: a plan that waits for a person's word, and goes on from it, also in another process.
+
+A second, small LangGraph state machine around planning: plan, then show and change until it is accepted. Its state is a
+request and a plan, a few kilobytes; a checkpointer keeps it under the thread's id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command, interrupt
+from pydantic import BaseModel, ConfigDict
+
+from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.edit import Accept, Answer, Edit, edit_plan
+from stylus_gen.agent.followup import revise_plan
+from stylus_gen.agent.graph import plan_prompt
+from stylus_gen.agent.request import PlanRequest
+from stylus_gen.tools.errors import BadRequest, PolicyRefused
+from stylus_gen.tools.plan import Plan
+
+RECURSION_LIMIT = 100
+"""Supersteps of one turn; the graph stops for a person after two."""
+
+
+class Thread(BaseModel):
+    """What a thread remembers: the request, the plan as it stands, whether somebody must accept it, what they said last
+    and why that was refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request: PlanRequest
+    approve: bool = False
+    plan: Plan | None = None
+    said: str | None = None
+    refused: str | None = None
+
+
+Update = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Planning with a memory. ``saver`` is a LangGraph checkpointer: in Postgres it outlives the process."""
+
+    saver: BaseCheckpointSaver[Any]
+    context: AgentContext
+
+    def plan(self, thread_id: str, request: PlanRequest, *, approve: bool = False) -> Plan:
+        """Plan in a thread; with ``approve`` it then waits for `answer`. A thread planned before starts over."""
+        return self._go(thread_id, Thread(request=request, approve=approve))
+
+    def answer(self, thread_id: str, edit: Edit) -> Plan:
+        """Answer a waiting thread: `Accept` ends the wait, any other edit changes the plan and waits on.
+
+        Raises BadRequest if the thread is not waiting, or for an edit that the plan does not allow: then it waits on.
+        """
+        if not self.waits(thread_id):
+            raise BadRequest(f"the thread {thread_id!r} is not waiting for an answer; plan in it first")
+        plan = self._go(thread_id, Command(resume=edit.model_dump()))
+        if refused := self._read(thread_id).refused:
+            raise BadRequest(refused)
+        return plan
+
+    def follow_up(self, thread_id: str, text: str) -> Plan:
+        """Change a thread's plan by a line such as "less of the style"; what it does not touch is reused."""
+        thread = self._read(thread_id)
+        if self.waits(thread_id):
+            plan = revise_plan(self.read(thread_id), text, self.context)
+            return self._go(thread_id, Thread(request=thread.request, approve=True, plan=plan))
+        return self._go(thread_id, thread.model_copy(update={"said": text}))
+
+    def read(self, thread_id: str) -> Plan:
+        """Read a thread's plan as it stands. Raises BadRequest for a thread without one."""
+        plan = self._read(thread_id).plan
+        if plan is None:
+            raise BadRequest(f"the thread {thread_id!r} holds no plan; plan in it first")
+        return plan
+
+    def waits(self, thread_id: str) -> bool:
+        """Tell whether a thread waits for an answer."""
+        return bool(self._graph.get_state(_config(thread_id)).interrupts)
+
+    def _read(self, thread_id: str) -> Thread:
+        values = self._graph.get_state(_config(thread_id)).values
+        if not values:
+            raise BadRequest(f"there is no thread {thread_id!r}; plan in it first")
+        return Thread.model_validate(values)
+
+    def _go(self, thread_id: str, given: Thread | Command[Any]) -> Plan:
+        self._graph.invoke(given, _config(thread_id), context=self.context, version="v2")
+        return self.read(thread_id)
+
+    @cached_property
+    def _graph(self) -> CompiledStateGraph[Thread, AgentContext, Thread, Thread]:
+        return (
+            StateGraph(Thread, context_schema=AgentContext)
+            .add_node("plan", make_plan)
+            .add_node("show", show_plan)
+            .add_edge(START, "plan")
+            .add_edge("plan", "show")
+            .compile(checkpointer=self.saver)
+        )
+
+
+def _config(thread_id: str) -> Any:
+    return {"configurable": {"thread_id": thread_id}, "recursion_limit": RECURSION_LIMIT}
+
+
+def make_plan(state: Thread, runtime: Runtime[AgentContext]) -> Update:
+    """Plan, or change the plan that is there as a follow-up line asks."""
+    if state.plan is None:
+        return {"plan": plan_prompt(state.request, runtime.context)}
+    if state.said is None:
+        return {}
+    return {"plan": revise_plan(state.plan, state.said, runtime.context), "said": None}
+
+
+def show_plan(state: Thread, runtime: Runtime[AgentContext]) -> Command[Literal["show", "__end__"]]:
+    """Stop for a person's answer, if one was asked for; change the plan and show it again until it is accepted."""
+    if not state.approve or state.plan is None:
+        return Command(goto="__end__")
+    shown = {"plan": state.plan.model_dump(mode="json"), "refused": state.refused}
+    answer: Answer = interrupt(shown, response_schema=Answer)
+    if isinstance(answer.root, Accept):
+        return Command(update={"refused": None}, goto="__end__")
+    try:
+        plan = edit_plan(state.plan, answer.root, runtime.context)
+    except (BadRequest, PolicyRefused) as error:  # raised again by `answer`; here the wait must go on
+        return Command(update={"refused": error.message}, goto="show")
+    return Command(update={"plan": plan, "refused": None}, goto="show")

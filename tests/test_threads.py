@@ -1,0 +1,162 @@
+"""Plans that a person changes: edits, follow-up lines, and threads that wait for an answer across processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.postgres import PostgresSaver
+from psycopg.rows import dict_row
+
+from stylus_gen.agent.edit import Accept, Add, Ban, Drop, Edit, Pin, Rebase, Remove, Weigh, edit_plan
+from stylus_gen.agent.followup import revise_plan
+from stylus_gen.agent.graph import plan_prompt
+from stylus_gen.agent.threads import Threads
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.plan import Plan
+from tests.test_agent import Shelf, ask, names
+
+SHELF = Shelf()
+CONTEXT = SHELF.context()
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_prompt(ask(images=2), CONTEXT)
+
+
+def weight_of(plan: Plan, name: str) -> float:
+    return next(a.weight for a in plan.assignments if a.name == name)
+
+
+def test_a_dropped_adapter_leaves_with_its_trigger_words_and_its_mask(plan: Plan) -> None:
+    edited = edit_plan(plan, Drop(adapter="Snow"), CONTEXT)
+    assert names(edited) == [name for name in names(plan) if name != "Snow"]
+    assert edited.final_prompt == "watercolor wash, a watercolor fox in the snow"
+    assert edited.masks == ((True, True),) * 2
+    assert len(edited.coverage.uncovered) == 1
+
+
+def test_a_weight_that_a_person_sets_stays_through_later_edits(plan: Plan) -> None:
+    edited = edit_plan(plan, Weigh(adapter="Fox", weight=1.3), CONTEXT)
+    edited = edit_plan(edited, Pin(adapter="miku"), CONTEXT)
+    assert weight_of(edited, "Fox") == 1.3
+    assert next(a for a in edited.assignments if a.name == "Fox").weight_source == "user"
+    assert any("you set weights" in warning for warning in edited.warnings)
+
+
+def test_a_pin_adds_an_adapter_and_keeps_the_others(plan: Plan) -> None:
+    assert set(names(edit_plan(plan, Pin(adapter="miku"), CONTEXT))) == {*names(plan), "Miku"}
+
+
+def test_a_ban_makes_room_for_the_next_best(plan: Plan) -> None:
+    assert "Fox v2" in names(edit_plan(plan, Ban(adapter="Fox"), CONTEXT))
+
+
+def test_another_base_chooses_adapters_anew_for_the_same_concepts(plan: Plan) -> None:
+    edited = edit_plan(plan, Rebase(base="xl", family="sdxl"), CONTEXT)
+    assert names(edited) == ["Fox XL"]
+    assert edited.concepts == plan.concepts
+
+
+def test_words_taken_out_of_the_prompt_take_their_adapter_with_them(plan: Plan) -> None:
+    edited = edit_plan(plan, Remove(words="snow"), CONTEXT)
+    assert edited.prompt == "a watercolor fox"
+    assert edited.negative_prompt == "snow"
+    assert "Snow" not in names(edited)
+
+
+def test_words_added_are_searched_for_and_the_rest_is_kept(plan: Plan) -> None:
+    edited = edit_plan(plan, Add(words="miku"), CONTEXT)
+    assert edited.prompt == "a watercolor fox in the snow, miku"
+    assert set(names(edited)) == {*names(plan), "Miku"}
+
+
+@pytest.mark.parametrize("edit", [Drop(adapter="Whale"), Remove(words="whale"), Pin(adapter="nobody")])
+def test_an_edit_that_the_plan_does_not_allow_says_so(plan: Plan, edit: Edit) -> None:
+    with pytest.raises(BadRequest, match=r"(?i)whale|nobody"):
+        edit_plan(plan, edit, CONTEXT)
+
+
+def test_less_of_the_style_lowers_the_style_only(plan: Plan) -> None:
+    edited = revise_plan(plan, "a bit less of the style, please", CONTEXT)
+    assert weight_of(edited, "Soft Watercolor") < weight_of(plan, "Soft Watercolor")
+    assert weight_of(edited, "Fox") == weight_of(plan, "Fox")
+
+
+def test_again_with_another_seed_changes_nothing_but_the_seed(plan: Plan) -> None:
+    edited = revise_plan(plan, "again with another seed", CONTEXT)
+    assert edited.seed != plan.seed
+    assert edited == plan.model_copy(update={"seed": edited.seed})
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("without the snow", ["Fox", "Soft Watercolor"]),
+        ("no fox", ["Snow", "Soft Watercolor"]),
+        ("more fox, but 4 images", ["Fox", "Snow", "Soft Watercolor"]),
+        ("seed 7", ["Fox", "Snow", "Soft Watercolor"]),
+        ("add miku", ["Fox", "Miku", "Snow", "Soft Watercolor"]),
+    ],
+)
+def test_a_follow_up_line_edits_the_plan(plan: Plan, line: str, left: list[str]) -> None:
+    assert sorted(names(revise_plan(plan, line, CONTEXT))) == left
+
+
+@pytest.mark.parametrize("line", ["", "what is the weather?", "less whale"])
+def test_a_line_that_is_no_edit_says_what_can_be_said(plan: Plan, line: str) -> None:
+    with pytest.raises(BadRequest, match=r"for example|its adapters are"):
+        revise_plan(plan, line, CONTEXT)
+
+
+@pytest.fixture
+def saver(database_url: str) -> Iterator[PostgresSaver]:
+    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
+        saver = PostgresSaver(conn)
+        saver.setup()
+        yield saver
+
+
+def test_a_thread_waits_and_goes_on_in_another_process(saver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
+    shown = Threads(saver, CONTEXT).plan("t1", ask(), approve=True)
+    elsewhere = Threads(saver, Shelf().context())  # nothing is shared but the database and the id
+    assert elsewhere.waits("t1")
+    assert elsewhere.read("t1") == shown
+    dropped = elsewhere.answer("t1", Drop(adapter="Snow"))
+    assert "Snow" not in names(dropped)
+    assert elsewhere.waits("t1")
+    assert elsewhere.answer("t1", Accept()) == dropped
+    assert not elsewhere.waits("t1")
+
+
+def test_a_refused_answer_leaves_the_thread_waiting() -> None:
+    threads = Threads(InMemorySaver(), CONTEXT)
+    plan = threads.plan("t1", ask(), approve=True)
+    with pytest.raises(BadRequest, match="not in the plan"):
+        threads.answer("t1", Drop(adapter="Whale"))
+    assert threads.waits("t1")
+    assert threads.read("t1") == plan
+    assert "Fox" not in names(threads.answer("t1", Drop(adapter="Fox")))
+
+
+def test_a_follow_up_edits_the_threads_plan_and_waits_again_if_it_waited() -> None:
+    threads = Threads(InMemorySaver(), CONTEXT)
+    first = threads.plan("free", ask())
+    assert not threads.waits("free")
+    assert threads.follow_up("free", "seed 7") == first.model_copy(update={"seed": 7})
+    threads.plan("asked", ask(), approve=True)
+    assert threads.follow_up("asked", "seed 7").seed == 7
+    assert threads.waits("asked")
+
+
+def test_a_thread_that_does_not_wait_takes_no_answer() -> None:
+    threads = Threads(InMemorySaver(), CONTEXT)
+    with pytest.raises(BadRequest, match="not waiting"):
+        threads.answer("t1", Accept())
+    with pytest.raises(BadRequest, match="no thread"):
+        threads.follow_up("t1", "seed 7")
