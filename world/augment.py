@@ -17,23 +17,23 @@ def to_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
 def jitter(pixels: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Shift, scale, mirror and tint pictures a little; what comes in from outside is white."""
     n = len(pixels)
-    draw = torch.rand(n, 8, generator=generator) * 2 - 1
+    draw = torch.rand(n, 8, generator=generator).to(pixels.device) * 2 - 1
     scale = 1 + 0.15 * strength * draw[:, 0]
-    flip = torch.where(draw[:, 1] > 0, 1.0, -1.0) if strength >= 1 else torch.ones(n)
-    theta = torch.zeros(n, 2, 3)
+    flip = torch.where(draw[:, 1] > 0, 1.0, -1.0) if strength >= 1 else torch.ones_like(scale)
+    theta = torch.zeros(n, 2, 3, device=pixels.device)
     theta[:, 0, 0], theta[:, 1, 1] = scale * flip, scale
     theta[:, 0, 1], theta[:, 1, 0] = 0.12 * strength * draw[:, 2], -0.12 * strength * draw[:, 2]
     theta[:, :, 2] = 0.12 * strength * draw[:, 3:5]
-    grid = F.affine_grid(theta.to(pixels.device), list(pixels.shape), align_corners=False)
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
     moved = F.grid_sample(pixels - 1, grid, align_corners=False) + 1
-    tint = (0.08 * strength * draw[:, 5:8]).view(n, 3, 1, 1).to(pixels.device)
+    tint = (0.08 * strength * draw[:, 5:8]).view(n, 3, 1, 1)
     return ((moved - 1) * (1 + tint) + 1).clamp(-1, 1)
 
 
 def recolour(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Give a third of the pictures another background and another order of colours: adapters ask for both."""
     n = len(pixels)
-    draw = torch.rand(n, 5, generator=generator)
+    draw = torch.rand(n, 5, generator=generator).to(pixels.device)
     paper = draw[:, 1:4].view(n, 3, 1, 1) * 2 - 1
     tinted = torch.where((pixels > 0.97).all(1, keepdim=True), paper, pixels)
     tinted = torch.where((draw[:, 4] < 0.5).view(n, 1, 1, 1), tinted, tinted.flip(1))
@@ -43,8 +43,8 @@ def recolour(pixels: Tensor, generator: torch.Generator) -> Tensor:
 def scramble(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Shuffle colours, take them away or turn them round: a thing is the same thing in every style."""
     n = len(pixels)
-    draw = torch.rand(n, 3, generator=generator)
-    order = torch.rand(n, 3, generator=generator).argsort(1)
+    draw = torch.rand(n, 3, generator=generator).to(pixels.device)
+    order = torch.rand(n, 3, generator=generator).argsort(1).to(pixels.device)
     shuffled = pixels.gather(1, order[:, :, None, None].expand_as(pixels))
     changed = torch.where((draw[:, 0] < 0.4).view(n, 1, 1, 1), shuffled, pixels)
     grey = changed.mean(1, keepdim=True).expand_as(changed)

@@ -63,7 +63,7 @@ class Material:
 @torch.no_grad()
 def read_captions(text: Any, tokenizer: Any, captions: list[str]) -> Tensor:
     """Give the text tower's last hidden states (n, 32, 128), as the pipeline's text encoder does."""
-    chunks = tokenise(tokenizer, captions).split(256)
+    chunks = tokenise(tokenizer, captions).to(text.device).split(256)
     return torch.cat([text.text_model(chunk).last_hidden_state for chunk in chunks])
 
 

@@ -95,6 +95,10 @@ class Lesson:
     things: Tensor
     styles: Tensor
 
+    def to(self, device: str) -> Lesson:
+        """Move it to a device."""
+        return Lesson(self.pixels.to(device), self.things.to(device), self.styles.to(device))
+
 
 def split(grid: Grid) -> tuple[Lesson, Lesson]:
     """Split the grid into what may be seen and what is held out."""
@@ -114,16 +118,19 @@ def _lesson(grid: Grid, cells: list[tuple[int, int]]) -> Lesson:
 
 def clip_loss(clip: Clip, tokenizer: Any, lesson: Lesson, generator: torch.Generator, batch: int) -> Tensor:
     """Sum the contrastive loss (arXiv 2103.00020) and the classifiers' losses on a random batch."""
-    pick = torch.randint(len(lesson.pixels), (batch,), generator=generator)
+    device = lesson.pixels.device
+    pick = torch.randint(len(lesson.pixels), (batch,), generator=generator).to(device)
     rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
     pixels = jitter(lesson.pixels[pick], generator)
-    pixels = pixels + 0.1 * torch.rand(1, generator=generator) * torch.randn(pixels.shape, generator=generator)
+    strength = 0.1 * float(torch.rand(1, generator=generator))
+    pixels = pixels + strength * torch.randn(pixels.shape, generator=generator).to(device)
     things, styles = lesson.things[pick], lesson.styles[pick]
     captions, told = _captions(things.tolist(), styles.tolist(), rng)
-    with torch.autocast("cpu", torch.bfloat16):
+    told = told.to(device)
+    with torch.autocast(device.type, torch.bfloat16):
         features = clip.see(pixels)
         image = F.normalize(clip.project(features).float(), dim=-1)
-        text = clip.read(tokenise(tokenizer, captions))
+        text = clip.read(tokenise(tokenizer, captions).to(device))
         logits = clip.scale.exp() * image @ text.T
         # A caption that tells no style fits all pictures of its thing.
         fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~told[None])

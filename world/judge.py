@@ -64,7 +64,7 @@ class Judge(nn.Module):
     @torch.no_grad()
     def read(self, tokenizer: Any, captions: list[str]) -> Tensor:
         """Give unit vectors (n, 128) of captions."""
-        chunks = tokenise(tokenizer, captions).split(256)
+        chunks = tokenise(tokenizer, captions).to(self.project.weight.device).split(256)
         return F.normalize(torch.cat([self.text(chunk).text_embeds for chunk in chunks]).float(), dim=-1)
 
 
@@ -96,18 +96,19 @@ def caption_table(judge: Judge, tokenizer: Any, seed: int) -> Tensor:
 def judge_loss(judge: Judge, course: Course, generator: torch.Generator, batch: int) -> Tensor:
     """Sum the classifiers' losses and the contrastive one (arXiv 2103.00020) on a random batch."""
     grid = course.grid
-    pick = torch.randint(len(grid.pixels), (batch,), generator=generator)
-    other = torch.randint(len(course.more), (batch,), generator=generator)
+    device = grid.pixels.device
+    pick = torch.randint(len(grid.pixels), (batch,), generator=generator).to(device)
+    other = torch.randint(len(course.more), (batch,), generator=generator).to(device)
     things, styles = grid.things[pick], grid.styles[pick]
     # Palettes tell styles: only moved, hardly tinted.
     faint = torch.cat([jitter(grid.pixels[pick], generator, 0.6), jitter(course.more[other], generator, 0.6)])
-    faint = faint + 0.02 * torch.randn(faint.shape, generator=generator)
+    faint = faint + 0.02 * torch.randn(faint.shape, generator=generator).to(device)
     strong = scramble(jitter(grid.pixels[pick], generator, 1.3), generator)
-    strong = strong + 0.1 * torch.rand(1, generator=generator) * torch.randn(strong.shape, generator=generator)
-    told = torch.rand(batch, generator=generator) < 0.7
-    which = torch.randint(CAPTIONS, (batch,), generator=generator)
+    strong = strong + _noise(strong, generator)
+    told = (torch.rand(batch, generator=generator) < 0.7).to(device)
+    which = torch.randint(CAPTIONS, (batch,), generator=generator).to(device)
     text = course.captions[things, torch.where(told, styles, len(STYLES)), which]
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         seen, look = judge.things(strong), judge.styles(faint)
         image = judge.embed(F.dropout(seen, 0.2), look[:batch])
         logits = (judge.scale.exp() * image.float() @ text.T).float()
@@ -117,6 +118,11 @@ def judge_loss(judge: Judge, course: Course, generator: torch.Generator, batch: 
         loss = loss + F.cross_entropy(judge.thing(F.dropout(seen, 0.2)).float(), things, label_smoothing=0.1)
         truth = torch.cat([styles, course.more_styles[other]])
         return loss + F.cross_entropy(judge.style(F.dropout(look, 0.2)).float(), truth, label_smoothing=0.05)
+
+
+def _noise(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    strength = 0.1 * float(torch.rand(1, generator=generator))
+    return strength * torch.randn(pixels.shape, generator=generator).to(pixels.device)
 
 
 def _soft(logits: Tensor, target: Tensor) -> Tensor:

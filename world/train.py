@@ -52,6 +52,7 @@ class Workshop:
     cache: Path
     grid: Grid
     share: float
+    device: str
 
     def schedule(self, steps: int, rate: float, average: float) -> Schedule:
         """Give a schedule shortened to the share of the steps that was asked for."""
@@ -79,8 +80,8 @@ def train_clip(shop: Workshop) -> None:
         return
     torch.manual_seed(SEED)
     tokenizer = build_tokenizer()
-    clip = Clip(build_text_tower(tokenizer))
-    seen, kept = split(shop.grid)
+    clip = Clip(build_text_tower(tokenizer)).to(shop.device)
+    seen, kept = (lesson.to(shop.device) for lesson in split(shop.grid))
     schedule, began = shop.schedule(700, 2e-3, 40), time.monotonic()
     loss = fit(
         clip, lambda g: clip_loss(clip, tokenizer, seen, g, 96), schedule,
@@ -98,10 +99,13 @@ def train_judge(shop: Workshop) -> None:
         return
     clip, tokenizer = load_clip(shop.cache / "clip")
     torch.manual_seed(SEED)
-    judge = Judge(clip.text.requires_grad_(False))
-    seen, kept = split(shop.grid)
+    judge = Judge(clip.text.requires_grad_(False)).to(shop.device)
+    seen, kept = (lesson.to(shop.device) for lesson in split(shop.grid))
     more, styles = load_more(shop.cache.parent, shop.grid.size, show)
-    course = Course(seen, to_pixels(more), torch.from_numpy(styles), caption_table(judge, tokenizer, SEED))
+    course = Course(
+        seen, to_pixels(more).to(shop.device), torch.from_numpy(styles).to(shop.device),
+        caption_table(judge, tokenizer, SEED),
+    )  # fmt: skip
     schedule, began = shop.schedule(1400, 2e-3, 60), time.monotonic()
     loss = fit(
         judge, lambda g: judge_loss(judge, course, g, 64), schedule,
@@ -119,8 +123,8 @@ def train_vae(shop: Workshop) -> None:
     if (folder / "config.json").is_file():
         return
     torch.manual_seed(SEED)
-    vae = build_vae(shop.grid.size)
-    pixels = to_pixels(shop.grid.pixels[shop.grid.present])
+    vae = build_vae(shop.grid.size).to(shop.device)
+    pixels = to_pixels(shop.grid.pixels[shop.grid.present]).to(shop.device)
     schedule, began = shop.schedule(1700, 2e-3, 50), time.monotonic()
     loss = fit(
         vae, lambda g: vae_loss(vae, pixels, g, 32), schedule,
@@ -139,9 +143,9 @@ def train_base(shop: Workshop) -> None:
         return
     clip, tokenizer = load_clip(shop.cache / "clip")
     vae = load_vae(shop)
-    material = base_material(shop, clip.text, tokenizer, vae)
+    material = base_material(shop, clip.text.to(shop.device), tokenizer, vae)
     torch.manual_seed(SEED)
-    unet, scheduler = build_unet(shop.grid.size), build_scheduler()
+    unet, scheduler = build_unet(shop.grid.size).to(shop.device), build_scheduler()
     schedule, began = shop.schedule(BASE_STEPS, 1e-3, 100), time.monotonic()
     loss = fit(
         unet, lambda g: diffusion_loss(unet, scheduler, material, g, 48), schedule,
@@ -155,7 +159,7 @@ def load_vae(shop: Workshop) -> Any:
     """Read the trained autoencoder."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(shop.cache / "vae").eval()
+    return AutoencoderKL.from_pretrained(shop.cache / "vae").eval().to(shop.device)
 
 
 def base_material(shop: Workshop, text: Any, tokenizer: Any, vae: Any) -> Material:
@@ -175,8 +179,8 @@ def train_adapters(shop: Workshop) -> None:
     from diffusers import UNet2DConditionModel
 
     clip, tokenizer = load_clip(shop.cache / "clip")
-    unet = UNet2DConditionModel.from_pretrained(shop.cache / "base" / "unet").requires_grad_(False)
-    bench = Bench(clip.text, tokenizer, load_vae(shop), unet, shop.grid, shop.share)
+    unet = UNet2DConditionModel.from_pretrained(shop.cache / "base" / "unet").requires_grad_(False).to(shop.device)
+    bench = Bench(clip.text.to(shop.device), tokenizer, load_vae(shop), unet, shop.grid, shop.share)
     began = time.monotonic()
     losses = make_adapters(catalogue(), bench, shop.cache / "adapters", show)
     if losses:
@@ -202,7 +206,8 @@ def ship(shop: Workshop) -> None:
 
 
 STAGES: dict[str, Callable[[Workshop], None]] = {
-    "clip": train_clip, "vae": train_vae, "base": train_base, "adapters": train_adapters, "judge": train_judge, "ship": ship,
+    "clip": train_clip, "vae": train_vae, "base": train_base, "adapters": train_adapters, "judge": train_judge,
+    "ship": ship,
 }  # fmt: skip
 
 
@@ -213,12 +218,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, choices=(32, 64), help="side of a picture in pixels")
     parser.add_argument("--share", type=float, default=1.0, help="share of the steps to run (0.01 for a rehearsal)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cache = args.cache / f"{args.size}"
     cache.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(cache, load_grid(args.cache, args.size, show), args.share)
+    shop = Workshop(cache, load_grid(args.cache, args.size, show), args.share, args.device)
     for stage in args.stages:
         STAGES[stage](shop)
 

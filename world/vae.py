@@ -29,12 +29,12 @@ def build_vae(size: int) -> Any:
 
 def vae_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -> Tensor:
     """Sum L1 on pixels, L1 on their differences to the neighbours (edges), L1 on colour, and a faint KL."""
-    pick = torch.randint(len(pixels), (batch,), generator=generator)
+    pick = torch.randint(len(pixels), (batch,), generator=generator).to(pixels.device)
     x = recolour(jitter(pixels[pick], generator), generator)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(x.device.type, torch.bfloat16):
         posterior = vae.encode(x).latent_dist
         # Noise drawn by hand: the posterior's own sampler knows no generator per step under autocast.
-        noise = torch.randn(posterior.mean.shape, generator=generator)
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(x.device)
         y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
     return F.l1_loss(y, x) + EDGE_WEIGHT * _edges(y, x) + COLOUR_WEIGHT * _colours(y, x) + KL_WEIGHT * kl
@@ -51,5 +51,5 @@ def _edges(y: Tensor, x: Tensor) -> Tensor:
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Tensor:
     """Give scaled latents (n, 8, h/4, w/4), the posterior's mean."""
-    latents = torch.cat([vae.encode(chunk).latent_dist.mean for chunk in pixels.split(64)])
+    latents = torch.cat([vae.encode(chunk).latent_dist.mean for chunk in pixels.to(vae.device).split(64)])
     return latents * vae.config.scaling_factor
