@@ -15,8 +15,10 @@ import tiny
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 
-from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.adapter import Adapter, read_adapter
+from stylus_gen.tools.diffusion.conversion import name_converter
 from stylus_gen.tools.diffusion.family import base_family
+from stylus_gen.tools.diffusion.runtime import AdapterRuntime
 from stylus_gen.tools.diffusion.sites import Site
 from stylus_gen.tools.errors import AdapterRejected, BadRequest, Unavailable
 from stylus_gen.tools.generate import Studio, open_studio
@@ -332,6 +334,32 @@ def test_lycoris_forms_merge_as_peft_applies_them(studio: Studio, folder: Path, 
     assert (noise(studio.pipe.unet) - noise(unet)).abs().max() <= 1e-5
     studio.runtime.restore()
     assert (noise(studio.pipe.unet) - noise(unet)).abs().max() > 1e-3
+
+
+def test_flux_adapters_under_kohyas_names_merge_as_diffusers_applies_them(tmp_path: Path) -> None:
+    pipe = tiny.make_flux()
+    runtime, convert = AdapterRuntime(pipe), name_converter(pipe)
+    tensors = tiny.flux_kohya_tensors(pipe)
+    path = tiny.write(tmp_path / "a.safetensors", tensors)
+    adapter = read_adapter(path, runtime.sites, base="flux", convert=convert)
+    assert adapter.unmatched == ()
+    base = tiny.flux_noise(pipe)
+    runtime.apply([(adapter, 0.7)])
+    ours = tiny.flux_noise(pipe)
+    runtime.restore()
+    assert torch.equal(tiny.flux_noise(pipe), base)
+    pipe.load_lora_weights(path, adapter_name="a")
+    pipe.set_adapters(["a"], [0.7])
+    assert (tiny.flux_noise(pipe) - base).abs().max() > 0.01
+    assert (tiny.flux_noise(pipe) - ours).abs().max() <= 1e-5
+
+
+def test_what_a_converter_would_drop_is_refused(tmp_path: Path) -> None:
+    pipe = tiny.make_flux()
+    tensors = tiny.flux_kohya_tensors(pipe) | {"lora_unet_double_blocks_0_img_attn_proj.dora_scale": torch.ones(32)}
+    path = tiny.write(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(AdapterRejected, match="dora_scale"):
+        read_adapter(path, AdapterRuntime(pipe).sites, base="flux", convert=name_converter(pipe))
 
 
 def kohya_name(parameter: str) -> str:

@@ -6,14 +6,20 @@ Everything is saved in the ordinary layouts, so that the code under test cannot 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported
 
 import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -118,6 +124,48 @@ def save_tiny_sdxl(folder: Path, *, seed: int = 0) -> Path:
     )
     pipe.save_pretrained(folder)
     return folder
+
+
+def make_flux() -> FluxPipeline:
+    """A Flux without text encoders and VAE: its transformer is all that adapters change."""
+    torch.manual_seed(0)
+    transformer = FluxTransformer2DModel(
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        in_channels=4,
+    )
+    absent = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
+    return FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **absent)
+
+
+def flux_kohya_tensors(pipe: FluxPipeline) -> dict[str, torch.Tensor]:
+    """Kohya's names for Flux, fused q, k and v among them; diffusers' converter knows ``linear1`` only at full size."""
+    generator, tensors = torch.Generator().manual_seed(0), {}
+    width = pipe.transformer.inner_dim
+    blocks = {"single_blocks_0_linear2": (1, 5), "single_blocks_0_modulation_lin": (3, 1)}
+    for side in ("img", "txt"):
+        shapes = {"attn_qkv": (3, 1), "attn_proj": (1, 1), "mlp_0": (4, 1), "mlp_2": (1, 4), "mod_lin": (6, 1)}
+        blocks |= {f"double_blocks_0_{side}_{name}": shape for name, shape in shapes.items()}
+    for name, (rows, columns) in blocks.items():
+        tensors[f"lora_unet_{name}.lora_down.weight"] = torch.randn(4, columns * width, generator=generator) * 0.2
+        tensors[f"lora_unet_{name}.lora_up.weight"] = torch.randn(rows * width, 4, generator=generator) * 0.2
+        tensors[f"lora_unet_{name}.alpha"] = torch.tensor(2.0)
+    return tensors
+
+
+def flux_noise(pipe: FluxPipeline) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    sizes = {"hidden_states": (1, 16, 4), "encoder_hidden_states": (1, 5, 32), "pooled_projections": (1, 32)}
+    given = {name: torch.randn(size, generator=generator) for name, size in sizes.items()}
+    with torch.no_grad():
+        return pipe.transformer(
+            **given, timestep=torch.tensor([0.5]), img_ids=torch.zeros(16, 3), txt_ids=torch.zeros(5, 3)
+        ).sample
 
 
 def make_lora(

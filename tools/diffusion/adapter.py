@@ -8,27 +8,23 @@ It changes no model: see runtime.py.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor
 
 from stylus_gen.tools.diffusion.alphas import read_alphas
 from stylus_gen.tools.diffusion.binding import Target, bind_modules, make_patches, misfit
+from stylus_gen.tools.diffusion.conversion import Convert, Tensors
 from stylus_gen.tools.diffusion.keys import parse_key
 from stylus_gen.tools.diffusion.patch import Patch
 from stylus_gen.tools.diffusion.sites import Sites
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.header import read_header, sniff_family
-
-Tensors = dict[str, Tensor]
-Convert = Callable[[Tensors], Tensors]
-"""Rewrites a file's tensors under diffusers' names, for bases whose trainers use others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +63,7 @@ def read_adapter(path: Path, sites: Sites, *, base: Family, convert: Convert | N
         which = f"not, for example, {unmatched[0]!r}" if unmatched else "the file names none"
         raise misfit(family, base, f"{len(bound)} of its {len(bound) + len(unmatched)} modules exist there; {which}")
     return Adapter(
-        file_name=path.name,
+        file_name=path.name.encode(errors="replace").decode(),
         sha256=hashlib.sha256(data).hexdigest(),
         autov3=hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()[:12],
         family=family,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import platform
-import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +17,7 @@ from PIL import Image
 
 from stylus_gen.tools.diffusion.adapter import Adapter
 from stylus_gen.tools.diffusion.recipe import Recipe
-from stylus_gen.tools.diffusion.schedulers import make_scheduler
+from stylus_gen.tools.diffusion.schedulers import make_scheduler, quiet_numpy
 from stylus_gen.tools.diffusion.studio import Studio
 from stylus_gen.tools.errors import BadRequest
 
@@ -33,9 +32,7 @@ def draw(recipe: Recipe, studio: Studio, adapters: Mapping[str, Adapter], on_ste
     """
     studio.runtime.apply([(adapters[a.sha256], a.weight) for a in recipe.adapters])
     studio.pipe.scheduler = make_scheduler(studio.scheduler, str(recipe.settings.scheduler))
-    with warnings.catch_warnings(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        # diffusers' Euler hands torch tensors to numpy in a way that numpy 2 is about to forbid.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+    with quiet_numpy(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
         pixels = studio.pipe(**_arguments(recipe, studio, on_step)).images[0]
     if not np.isfinite(pixels).all():
         raise BadRequest(

@@ -69,13 +69,14 @@ def delta(form: str, parts: Parts) -> Tensor:
 def add_patch(total: Tensor, pristine: Tensor, patch: Patch, weight: float) -> None:
     """Add ``weight`` times a patch to ``total``, in place.
 
-    Both tensors are float32 and of the weight's shape. A DoRA patch moves the pristine weight by ``weight`` of the way
+    Both have the weight's shape; ``total`` is float32. A DoRA patch moves the pristine weight by ``weight`` of the way
     to its own result, so that weight 0 changes nothing.
     """
     parts = {name: part.to(total.device, torch.float32) for name, part in patch.parts.items()}
     if patch.magnitude is not None:
-        changed = pristine + patch.scale * delta(patch.form, parts).view_as(pristine)
-        total.add_(_decompose(changed, patch.magnitude.to(changed)) - pristine, alpha=weight)
+        start = pristine.float()
+        changed = start + patch.scale * delta(patch.form, parts).view_as(start)
+        total.add_(_decompose(changed, patch.magnitude.to(changed)) - start, alpha=weight)
     elif patch.form == "lora" and "mid" not in parts:
         total.view(len(total), -1).addmm_(parts["B"].flatten(1), parts["A"].flatten(1), alpha=weight * patch.scale)
     else:

@@ -70,10 +70,9 @@ class AdapterRuntime:
         if not jobs:
             live.copy_(pristine)
             return
-        start = pristine.float()
-        total = start.clone()
+        total = pristine.to(torch.float32, copy=True)
         for patch, weight in jobs:
-            add_patch(total, start, patch, weight)
+            add_patch(total, pristine, patch, weight)
         live.copy_(total)
 
     def _give_back(self, targets: Iterable[Target]) -> None:

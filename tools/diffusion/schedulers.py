@@ -5,7 +5,12 @@ Does not say which one is good for a base: ``base`` is the one it was published 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+import diffusers
 
 from stylus_gen.tools.errors import BadRequest
 
@@ -42,17 +47,18 @@ def make_scheduler(published: Any, name: str) -> Any:
     cannot be drawn with DDIM).
     """
     if name == "base":
-        return type(published).from_config(published.config)
+        with quiet_numpy():
+            return type(published).from_config(published.config)
     if name not in SCHEDULERS:
         raise BadRequest(f"unknown scheduler {name!r}: use one of base, {', '.join(SCHEDULERS)}", scheduler=name)
     class_name, options, _ = SCHEDULERS[name]
-    fitting = {type(published).__name__: type(published)} | {c.__name__: c for c in published.compatibles}
-    if class_name not in fitting:
+    if "beta_schedule" not in published.config:  # all of the table go on from one; flow models have none
         raise BadRequest(
             f"scheduler {name!r} does not fit this base, which uses {type(published).__name__}: use 'base'",
             scheduler=name,
         )
-    return fitting[class_name].from_config(published.config, **options)
+    with quiet_numpy():
+        return getattr(diffusers, class_name).from_config(published.config, **options)
 
 
 def label(scheduler: Any) -> str:
@@ -60,3 +66,11 @@ def label(scheduler: Any) -> str:
     karras = " Karras" if scheduler.config.get("use_karras_sigmas") else ""
     plain = _LABELS.get(type(scheduler).__name__, type(scheduler).__name__.removesuffix("Scheduler"))
     return plain.removesuffix(" Karras") + karras
+
+
+@contextmanager
+def quiet_numpy() -> Iterator[None]:
+    """Silence one warning: diffusers hands torch tensors to numpy in a way that numpy 2 is about to forbid."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield

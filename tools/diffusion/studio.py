@@ -19,14 +19,16 @@ import transformers.utils.logging
 from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 
-from stylus_gen.tools.diffusion.adapter import Convert, Tensors, read_adapter
+from stylus_gen.tools.diffusion.adapter import read_adapter
+from stylus_gen.tools.diffusion.conversion import name_converter
 from stylus_gen.tools.diffusion.device import DTYPES, choose_device, choose_dtype
 from stylus_gen.tools.diffusion.family import base_family, declaration, missing_base
 from stylus_gen.tools.diffusion.fingerprint import fingerprint_base
 from stylus_gen.tools.diffusion.runtime import AdapterRuntime
+from stylus_gen.tools.diffusion.schedulers import quiet_numpy
 from stylus_gen.tools.diffusion.settings import RenderSettings, base_defaults
 from stylus_gen.tools.diffusion.shelf import Shelf
-from stylus_gen.tools.errors import AdapterRejected, Unavailable
+from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.families import Family
 
 Progress = Callable[[int, int, str], None]
@@ -93,7 +95,7 @@ def open_studio(
     pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     runtime = AdapterRuntime(pipe)
-    read = partial(read_adapter, sites=runtime.sites, base=family, convert=_converter(pipe))
+    read = partial(read_adapter, sites=runtime.sites, base=family, convert=name_converter(pipe))
     studio = Studio(
         pipe=pipe,
         base=folder.resolve().name if Path(base).expanduser().is_dir() else base,
@@ -125,7 +127,7 @@ def _find(base: str) -> Path:
 
 def _load(base: str, folder: Path, dtype: torch.dtype) -> Any:
     try:
-        with _silent_bars():
+        with _silent_bars(), quiet_numpy():
             return DiffusionPipeline.from_pretrained(str(folder), dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         why = " ".join(str(error).split())[:300]
@@ -133,25 +135,6 @@ def _load(base: str, folder: Path, dtype: torch.dtype) -> Any:
             f"the base {base!r} cannot be loaded ({why}): only complete diffusers folders with safetensors weights are",
             base=base,
         ) from error
-
-
-def _converter(pipe: Any) -> Convert | None:
-    """Give diffusers' own converter of trainers' names, for transformers; UNets have their names in sites.py."""
-    read = getattr(type(pipe), "lora_state_dict", None)
-    if getattr(pipe, "unet", None) is not None or read is None:
-        return None
-
-    def convert(tensors: Tensors) -> Tensors:
-        try:
-            result = read(dict(tensors))
-        except (KeyError, ValueError, IndexError, AttributeError, RuntimeError) as error:
-            raise AdapterRejected(
-                f"its tensors' names are not known for this base ({str(error)[:200]})", code="wrong_family"
-            ) from error
-        found: Tensors = result[0] if isinstance(result, tuple) else result
-        return found
-
-    return convert
 
 
 @contextmanager

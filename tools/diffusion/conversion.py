@@ -1,0 +1,43 @@
+"""Names that trainers use for transformers (Flux, Qwen, Z-Image, …), rewritten by diffusers' own converters.
+
+UNets need none: sites.py knows their names. A converter drops what it does not understand with a log line; here that
+is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from stylus_gen.tools.diffusion.keys import parse_key
+from stylus_gen.tools.errors import AdapterRejected
+
+Tensors = dict[str, Tensor]
+Convert = Callable[[Tensors], Tensors]
+"""Rewrites a file's tensors under diffusers' names."""
+
+
+def name_converter(pipe: Any) -> Convert | None:
+    """Give the converter for a pipeline; ``None`` for UNets and for pipelines that have none."""
+    read = getattr(type(pipe), "lora_state_dict", None)
+    if getattr(pipe, "unet", None) is not None or read is None:
+        return None
+
+    def convert(tensors: Tensors) -> Tensors:
+        parts = {key.part for key in map(parse_key, tensors) if key is not None}
+        if not parts <= {"A", "B", "alpha"}:
+            raise _unknown(f"only plain LoRA can be renamed, this one has {sorted(parts)}")
+        try:
+            result = read(dict(tensors))
+        except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, ValueError) as error:
+            raise _unknown(str(error)[:200] or type(error).__name__) from error
+        found: Tensors = result[0] if isinstance(result, tuple) else result
+        return found
+
+    return convert
+
+
+def _unknown(why: str) -> AdapterRejected:
+    return AdapterRejected(f"its tensors' names are not known for this base: {why}", code="wrong_family")
