@@ -40,7 +40,7 @@ def open_planner(
     from stylus_gen.agent.speak import chat_planner
 
     model = open_chat_model(name, base_url=base_url, api_key=api_key)
-    return chat_planner(model, name, {} if modes is None else modes)
+    return chat_planner(model, name, {} if modes is None else modes, f"{name} {base_url or ''}".strip())
 
 
 def open_chat_model(name: str, *, base_url: str | None = None, api_key: str | None = None) -> BaseChatModel:

@@ -15,9 +15,9 @@ from pydantic import Field, RootModel
 from stylus_gen.agent.compose import recompose
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import run
-from stylus_gen.agent.pins import candidate_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.candidate import candidate_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import Assignment, Concept, Plan, Record
@@ -208,7 +208,7 @@ def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> 
     pinned = [
         Choice(
             concept=places[a.concept_id],
-            candidate=candidate_of(cards[a.adapter_id]).model_copy(update={"score": a.score}),
+            candidate=candidate_of(cards[a.adapter_id], score=a.score),
             reason=a.reason,
         )
         for a in kept

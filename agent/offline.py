@@ -12,10 +12,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from stylus_gen.agent.pins import bind, bind_pins, rules_of
+from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.candidate import bind
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, prune, reject
 from stylus_gen.tools.segment import segment_prompt

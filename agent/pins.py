@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from stylus_gen.agent.context import Cards
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.state import WHOLE, State
-from stylus_gen.tools.card import Card
+from stylus_gen.tools.candidate import bind, candidate_of
 from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.licence import forbids
-from stylus_gen.tools.plan import Candidate, Concept
+from stylus_gen.tools.plan import Concept
 from stylus_gen.tools.prune import Choice, Rules, prune
-from stylus_gen.tools.triggers import clean_text, plain
-from stylus_gen.tools.weights import recommend_weight
 
 
 def pin(request: PlanRequest, cards: Cards) -> list[Choice]:
@@ -52,42 +48,7 @@ def rules_of(state: State) -> Rules:
     )
 
 
-def candidate_of(card: Card) -> Candidate:
-    """Write a card as the candidate that search would return for it."""
-    weight, source = recommend_weight(card)
-    return Candidate(
-        adapter_id=card.id,
-        model_key=card.model_key,
-        name=card.name,
-        version=card.version,
-        kind=card.kind,
-        family=card.family,
-        score=1.0,
-        evidence=("pinned",),
-        summary=clean_text(card.description, 200),
-        trigger_groups=tuple(map(tuple, card.trigger_groups)),
-        weight=weight,
-        weight_source=source,
-        tags=tuple(card.tags),
-        installed=card.path is not None,
-    )
-
-
 def bind_pins(state: State) -> list[Choice]:
     """Give each pin the concept it serves, now that there are concepts; else it stays with the whole prompt."""
     concepts = state.concepts or []
     return [c.model_copy(update={"concept": bind(c.candidate, concepts) or c.concept}) for c in state.pinned]
-
-
-def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
-    """Find the concept that an adapter serves: the one whose words its name, triggers and tags share most."""
-    own = set(
-        plain(" ".join((candidate.name, *(w for g in candidate.trigger_groups for w in g), *candidate.tags))).split()
-    )
-
-    def shared(concept: Concept) -> float:
-        words = set(plain(concept.text).split())
-        return len(own & words) / len(words) if words else 0
-
-    best = max(concepts, key=shared, default=None)
-    return best if best is not None and shared(best) else None

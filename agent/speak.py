@@ -32,14 +32,13 @@ ECHO = 600
 """Characters of a bad answer that are shown to the model again."""
 
 
-def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mode]) -> Planner:
-    """Make a planner of a chat model; ``modes`` remembers how each model is spoken to."""
+def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mode], key: str) -> Planner:
+    """Make a planner of a chat model; ``modes`` remembers under ``key`` how it is spoken to."""
 
     def think(state: State, seconds: float) -> AIMessage:
-        mode = state.mode or modes.get(name, "tools")
-        answer = ask(model, mode, state, seconds)
+        answer = ask(model, state.mode or modes.get(key, "tools"), state, seconds)
         if answer.tool_calls:
-            modes[name] = mode
+            modes[key] = answer.response_metadata["mode"]
         return answer
 
     return Planner(name=name, think=think, mode="tools", prompt_version=prompt_version())
@@ -50,29 +49,33 @@ def ask(model: BaseChatModel, mode: Mode, state: State, seconds: float) -> AIMes
 
     Raises ModelFailed where another try may help, Unavailable where it cannot.
     """
-    template = read_template("judge" if stage_of(state) in ("judge", "mask") else "segment")
-    tools = schemas(state)
-    if mode == "tools":
-        bound: Any = model.bind_tools(tools, tool_choice="required")
-        messages: list[BaseMessage] = [SystemMessage(template.text), HumanMessage(brief(state)), *state.exchange]
-    else:
-        schema = tools[0]["function"]["parameters"]
-        bound = model.bind(response_format=_response_format(schema)) if mode == "schema" else model
-        only = f"{template.text}\n\nAnswer with one JSON object of this schema and nothing else:\n{json.dumps(schema)}"
-        messages = [SystemMessage(only), HumanMessage(brief(state)), *map(_as_text, state.exchange)]
+    bound, messages = _question(model, mode, state)
     try:
         answer = call_model(seconds, lambda: bound.invoke(messages, timeout=seconds))
     except Refused as refused:
         if mode not in NEXT:
             raise Unavailable(f"{refused}, in every form; check STYLUS_MODEL and the server's log") from None
-        return AIMessage("", response_metadata={"mode": NEXT[mode]}, usage_metadata=_estimate(messages, ""))
-    calls = _numbered(answer.tool_calls) if mode == "tools" else _parsed(answer.text, state)
+        return ask(model, NEXT[mode], state, seconds)
+    native = [{**call, "id": call.get("id") or f"call-{i}"} for i, call in enumerate(answer.tool_calls)]
+    calls = native or _parsed(answer.text, state)
     return AIMessage(
         answer.text[:ECHO],
         tool_calls=calls,
         usage_metadata=answer.usage_metadata or _estimate(messages, answer.text + json.dumps(calls)),
-        response_metadata={"mode": mode if calls else NEXT.get(mode, mode)},
+        response_metadata={"mode": mode if native or (calls and mode != "tools") else NEXT.get(mode, mode)},
     )
+
+
+def _question(model: BaseChatModel, mode: Mode, state: State) -> tuple[Any, list[BaseMessage]]:
+    template = read_template("judge" if stage_of(state) in ("judge", "mask") else "segment")
+    tools = schemas(state)
+    facts = HumanMessage(brief(state))
+    if mode == "tools":
+        return model.bind_tools(tools, tool_choice="required"), [SystemMessage(template.text), facts, *state.exchange]
+    schema = tools[0]["function"]["parameters"]
+    only = f"{template.text}\n\nAnswer with one JSON object of this schema and nothing else:\n{json.dumps(schema)}"
+    bound = model.bind(response_format=_response_format(schema)) if mode == "schema" else model
+    return bound, [SystemMessage(only), facts, *map(_as_text, state.exchange)]
 
 
 def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
@@ -86,16 +89,15 @@ def _as_text(message: BaseMessage) -> BaseMessage:
     return HumanMessage(message.text) if isinstance(message, ToolMessage) else message
 
 
-def _numbered(calls: Sequence[Any]) -> list[Any]:
-    """Give calls the ids that some servers leave out."""
-    return [{**call, "id": call.get("id") or f"call-{i}"} for i, call in enumerate(calls)]
-
-
 def _parsed(text: str, state: State) -> list[Any]:
-    """Read one JSON answer as the tool calls of its stage; nothing where there is no JSON object in it."""
+    """Read one JSON answer as the tool calls of its stage; nothing where there is no JSON object in it.
+
+    Some models write a tool call as text: its arguments are what counts.
+    """
     args = _first_object(text)
     if args is None:
         return []
+    args = next((args[key] for key in ("arguments", "parameters") if isinstance(args.get(key), dict)), args)
     first, *others = [tool["function"]["name"] for tool in schemas(state)]
     calls = [(first, args)]
     if "search_adapters" in others:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from langchain_core.messages import AIMessage
 from stylus_gen.agent.chat_model import open_planner
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import plan_prompt
+from stylus_gen.agent.modes import Modes
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import Budget, PlanRequest
@@ -290,6 +292,53 @@ def test_strangers_orders_reach_neither_the_model_nor_the_picture() -> None:
     assert plan.assignments[0].weight <= 1
     assert plan.final_prompt == plan.prompt
     assert "previous instructions" not in json.dumps(requests)
+
+
+# Servers and models that do not manage tool calls
+
+SPANS = json.dumps(SEGMENT[1])
+KEPT = json.dumps(keep("A1")[1])
+
+
+def test_a_server_that_refuses_tools_is_spoken_to_in_json_schema_and_this_is_remembered(tmp_path: Path) -> None:
+    def serve(handler: Handler, body: Body) -> None:
+        if "tools" in body:
+            return status(400)(handler, body)
+        judging = "candidates that search found" in body["messages"][0]["content"]
+        return message(KEPT if judging else SPANS)(handler, body)
+
+    modes = Modes(tmp_path / "models.json")
+    with chat_server(serve) as (url, requests):
+        first = plan_prompt(ask(), Shelf().context(open_planner("openai:stub", base_url=url, modes=modes)))
+        assert len(requests) == 3
+        modes = Modes(tmp_path / "models.json")
+        second = plan_prompt(ask(), Shelf().context(open_planner("openai:stub", base_url=url, modes=modes)))
+        assert len(requests) == 5
+    assert names(first) == names(second) == ["Soft Watercolor"]
+    assert first.planner.mode == second.planner.mode == "schema"
+    asked = requests[-1]["response_format"]["json_schema"]["schema"]["properties"]["keep"]["items"]
+    assert "A1" in asked["properties"]["adapter"]["enum"]
+
+
+def test_a_server_that_knows_neither_is_asked_for_json_in_plain_words() -> None:
+    def serve(handler: Handler, body: Body) -> None:
+        if "tools" in body or "response_format" in body:
+            return status(400)(handler, body)
+        judging = "candidates that search found" in body["messages"][0]["content"]
+        return message(f"Of course! ```json\n{KEPT if judging else SPANS}\n``` Enjoy.")(handler, body)
+
+    plan, requests = plan_with(serve)
+    assert names(plan) == ["Soft Watercolor"]
+    assert plan.planner.mode == "json"
+    assert len(requests) == 4
+
+
+def test_a_model_that_writes_its_tool_call_as_text_is_asked_for_json() -> None:
+    call = f'<tool_call>{{"name": "segment_prompt", "arguments": {SPANS}}}</tool_call>'
+    plan, requests = plan_with(message(call), message(KEPT))
+    assert names(plan) == ["Soft Watercolor"]
+    assert plan.planner.mode == "schema"
+    assert len(requests) == 2
 
 
 # Whatever a planner does

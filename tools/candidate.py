@@ -1,0 +1,47 @@
+"""From a card to a candidate, for adapters that do not come from search: pins, hand-made recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.plan import Candidate, Concept
+from stylus_gen.tools.triggers import clean_text, plain
+from stylus_gen.tools.weights import recommend_weight
+
+SUMMARY = 200
+"""Characters of the description that a candidate carries."""
+
+
+def candidate_of(card: Card, *, score: float = 1.0, evidence: str = "pinned") -> Candidate:
+    """Write a card as the candidate that search would return for it."""
+    weight, source = recommend_weight(card)
+    return Candidate(
+        adapter_id=card.id,
+        model_key=card.model_key,
+        name=card.name,
+        version=card.version,
+        kind=card.kind,
+        family=card.family,
+        score=score,
+        evidence=(evidence,),
+        summary=clean_text(card.description, SUMMARY),
+        trigger_groups=tuple(map(tuple, card.trigger_groups)),
+        weight=weight,
+        weight_source=source,
+        tags=tuple(card.tags),
+        installed=card.path is not None,
+    )
+
+
+def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
+    """Find the concept that an adapter serves: the one whose words its name, triggers and tags share most."""
+    triggers = (word for group in candidate.trigger_groups for word in group)
+    own = set(plain(" ".join((candidate.name, *triggers, *candidate.tags))).split())
+
+    def shared(concept: Concept) -> float:
+        words = set(plain(concept.text).split())
+        return len(own & words) / len(words) if words else 0
+
+    best = max(concepts, key=shared, default=None)
+    return best if best is not None and shared(best) else None

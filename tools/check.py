@@ -1,0 +1,143 @@
+"""Lint for recipes made by hand: what a plan would be told of them. Family, policy, triggers, strength, clashes.
+
+Knows A1111's prompt syntax, ``<lora:name:weight>``, and the ``parameters`` text of its pictures. Who finds the cards is
+the caller's matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from stylus_gen.tools.candidate import bind, candidate_of
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.families import support
+from stylus_gen.tools.licence import forbids, judge_licences
+from stylus_gen.tools.plan import Concept, Plan, Policy, Record, RejectionCode, Verdict
+from stylus_gen.tools.prune import Choice, Rules, prune
+from stylus_gen.tools.segment import segment_prompt
+from stylus_gen.tools.triggers import clean_text, fit_group, has_words, plain
+from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, recommend_weight
+
+FAR = 0.4
+"""Distance from the recommended weight that is worth a word: three times the mean error of the recommendation."""
+
+Code = RejectionCode | Literal["unknown", "partial_family", "no_trigger", "doubled_trigger", "strength", "weight"]
+
+
+class Use(NamedTuple):
+    """An adapter as a recipe names it: a file's name or a hash, and its weight."""
+
+    name: str
+    weight: float
+
+
+class Finding(Record):
+    """One thing to know about a recipe. An error means that it will not work as it stands."""
+
+    level: Literal["error", "warning"]
+    code: Code
+    adapter: str | None = None
+    message: str
+
+
+class Report(Record):
+    """What was found, and what the licences of the combination allow."""
+
+    findings: tuple[Finding, ...]
+    verdict: Verdict
+
+
+_LORA = re.compile(r"<(?:lora|lyco):([^:<>]+)(?::(-?\d*\.?\d+))?(?::[^<>]*)?>")
+_HASHES = re.compile(r'Lora hashes: "([^"]*)"')
+
+
+def read_a1111(text: str) -> tuple[str, list[Use]]:
+    """Read a prompt or a picture's ``parameters`` text: the prompt without its ``<lora:…>`` tags, and the adapters.
+
+    Where the text gives an adapter's hash, the hash is its name: file names change.
+    """
+    prompt = re.split(r"\n(?:Negative prompt:|Steps: )", text, maxsplit=1)[0]
+    pairs = (pair.partition(":") for found in _HASHES.findall(text) for pair in found.split(","))
+    hashes = {name.strip(): digest.strip() for name, _, digest in pairs}
+    uses = [Use(hashes.get(name, name), float(weight or 1)) for name, weight in _LORA.findall(prompt)]
+    return " ".join(_LORA.sub(" ", prompt).split()), uses
+
+
+def uses_of(plan: Plan) -> list[Use]:
+    """List a plan's adapters as a recipe names them."""
+    return [Use(a.adapter_id, a.weight) for a in plan.assignments]
+
+
+def check_recipe(
+    prompt: str, uses: Sequence[Use], find: Callable[[str], Card | None], *, family: str, policy: Policy
+) -> Report:
+    """Check adapters at weights in a prompt on a base of a family; ``find`` looks an adapter up by name or hash."""
+    cards = [(use, find(use.name)) for use in uses]
+    known = [(use, card) for use, card in cards if card is not None]
+    findings = [_unknown(use) for use, card in cards if card is None]
+    for use, card in known:
+        findings += [*_policy(card, policy), *_triggers(prompt, card), *_weight(use, card)]
+    findings += [*_rules(prompt, known, family), *_strength(known)]
+    findings.sort(key=lambda finding: finding.level)
+    return Report(findings=tuple(findings), verdict=judge_licences([card for _, card in known], policy.profile))
+
+
+def _title(card: Card) -> str:
+    return clean_text(card.name, 80)
+
+
+def _unknown(use: Use) -> Finding:
+    name = clean_text(use.name, 80)
+    hint = "import it, or check the spelling"
+    return Finding(level="error", code="unknown", adapter=name, message=f"{name!r} is not in the catalogue; {hint}")
+
+
+def _policy(card: Card, policy: Policy) -> Iterator[Finding]:
+    if refusal := forbids(card, policy):
+        yield Finding(level="error", code=refusal[0], adapter=_title(card), message=refusal[1])
+
+
+def _triggers(prompt: str, card: Card) -> Iterator[Finding]:
+    words = fit_group(card.trigger_groups, prompt, prompt)
+    if words and not any(has_words(prompt, word) for word in words):
+        say = f"the prompt has none of its trigger words; add {', '.join(words)!r}"
+        yield Finding(level="warning", code="no_trigger", adapter=_title(card), message=say)
+    text = plain(prompt)
+    for word in words:
+        if len(re.findall(rf"(?<!\S){re.escape(plain(word))}(?!\S)", text)) > 1:
+            say = f"the prompt says {word!r} more than once"
+            yield Finding(level="warning", code="doubled_trigger", adapter=_title(card), message=say)
+
+
+def _weight(use: Use, card: Card) -> Iterator[Finding]:
+    weight, source = recommend_weight(card)
+    if abs(use.weight - weight) > FAR and card.kind not in EXEMPT:
+        say = f"its weight is {use.weight:g}; {weight:g} is recommended (from {source})"
+        yield Finding(level="warning", code="weight", adapter=_title(card), message=say)
+
+
+def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: str) -> Iterator[Finding]:
+    """Apply the rules that no plan breaks; who wrote the recipe asked for its sliders, and set its size."""
+    concepts = segment_prompt(prompt)
+    whole = Concept(id="prompt", text=prompt or " ", start=0, end=max(1, len(prompt)))
+    candidates = [candidate_of(card, evidence="recipe") for _, card in known]
+    choices = [Choice(concept=bind(c, concepts) or whole, candidate=c, reason="in the recipe") for c in candidates]
+    rules = Rules(prompt, family, max_adapters=max(1, len(choices)))
+    for refused in prune(choices, rules).refused:
+        if refused.code != "unasked":
+            level: Literal["error", "warning"] = "error" if refused.code == "wrong_family" else "warning"
+            name = clean_text(refused.name, 80)
+            yield Finding(level=level, code=refused.code, adapter=name, message=refused.reason)
+    for _, card in known:
+        if support(card.family, family) == "partial":
+            say = f"it is for {card.family} and only partly works on {family}"
+            yield Finding(level="warning", code="partial_family", adapter=_title(card), message=say)
+
+
+def _strength(known: Sequence[tuple[Use, Card]]) -> Iterator[Finding]:
+    total = sum(abs(use.weight) for use, card in known if card.kind not in EXEMPT)
+    if total > STRENGTH_BUDGET:
+        say = f"the weights sum to {total:.2f}; above {STRENGTH_BUDGET} pictures burn"
+        yield Finding(level="warning", code="strength", message=say)
