@@ -80,7 +80,7 @@ def plan_tables(plan: Plan) -> Group:
 
 def import_table(summary: ImportSummary) -> Group:
     """Show what an import took, and what it could not and why."""
-    counts = "taken updated merged unchanged skipped seconds".split()
+    counts = ["taken", "updated", "merged", "unchanged", "skipped", "seconds"]
     row = [getattr(summary, name) for name in counts[:-1]] + [f"{summary.seconds:.1f}"]
     parts: list[RenderableType] = [table("imported", counts, [row])]
     if summary.problems:
