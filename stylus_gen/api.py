@@ -25,7 +25,10 @@ from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
 if TYPE_CHECKING:
     from stylus_gen.agent.context import AgentContext
     from stylus_gen.agent.planner import Planner
+    from stylus_gen.agent.request import PlanRequest
+    from stylus_gen.agent.threads import Threads
     from stylus_gen.tools.card import Card
+    from stylus_gen.tools.check import Report
     from stylus_gen.tools.diffusion.recipe import Recipe
     from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.generate import RenderSettings, Replayed, Studio
@@ -125,13 +128,26 @@ class Stylus:
     def planner(self) -> Planner:
         """Open the chat model, or the offline rules."""
         from stylus_gen.agent.chat_model import open_planner
+        from stylus_gen.agent.modes import Modes
 
-        key = self.settings.model_api_key
+        of = self.settings
         return open_planner(
-            self.settings.model,
-            base_url=self.settings.model_base_url,
-            api_key=key.get_secret_value() if key else None,
+            of.model,
+            base_url=of.model_base_url,
+            api_key=of.model_api_key.get_secret_value() if of.model_api_key else None,
+            modes=Modes(of.home.expanduser() / "models.json"),
         )
+
+    @cached_property
+    def threads(self) -> Threads:
+        """Open the plans that wait for a person's word; they outlive the process."""
+        from langgraph.checkpoint.postgres import PostgresSaver
+
+        from stylus_gen.agent.threads import Threads
+
+        saver = PostgresSaver(self.database.pool)  # type: ignore[arg-type]  # it sets its own row factory
+        saver.setup()
+        return Threads(saver, self._context)
 
     @property
     def policy(self) -> Policy:
@@ -170,13 +186,23 @@ class Stylus:
         ``more`` are the other fields of `PlanRequest`: negative_prompt, diversity, control, and ``pinned`` and
         ``banned`` adapters by id, hash or name. A seed that is not given is drawn at random and recorded in the plan.
         """
+        return self.plan_request(self.request(prompt, images=images, seed=seed, **more))
+
+    def plan_request(self, request: PlanRequest) -> Plan:
+        """Plan a request, see `request`."""
         from stylus_gen.agent.graph import plan_prompt
+
+        return plan_prompt(request, self._context)
+
+    def request(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> PlanRequest:
+        """Make the request of a plan, the settings filled in, for `plan` and for ``threads.plan``."""
         from stylus_gen.agent.request import Budget, PlanRequest
 
         of = self.settings
+        self._stock()
         for choice in ("pinned", "banned"):
             more[choice] = tuple(self.card(adapter).id for adapter in more.get(choice, ()))
-        request = PlanRequest(
+        return PlanRequest(
             prompt=prompt,
             images=images,
             seed=secrets.randbits(32) if seed is None else seed,
@@ -187,8 +213,46 @@ class Stylus:
             budget=Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
             **more,
         )
-        self._stock()
-        return plan_prompt(request, self._context)
+
+    def revise(self, thread: str, line: str) -> Plan:
+        """Change a thread's plan by a line such as "less of the style"; "accept" ends the wait for approval."""
+        from stylus_gen.agent.edit import Accept
+
+        if line.strip().lower() == "accept":
+            return self.threads.answer(thread, Accept())
+        return self.threads.follow_up(thread, line)
+
+    def accepted(self, thread: str) -> Plan:
+        """Read a thread's plan for drawing. Raises BadRequest while it waits for approval."""
+        plan = self.threads.read(thread)
+        if self.threads.waits(thread):
+            raise BadRequest(
+                f"the thread {thread!r} waits for approval; look at it, then: stylus revise {thread} accept"
+            )
+        return plan
+
+    def check(self, recipe: str | Plan) -> Report:
+        """Say of a recipe what a plan would be told.
+
+        ``recipe`` is a `Plan`, the path of a plan or of a PNG, or a prompt with ``<lora:name:weight>`` tags.
+        """
+        from stylus_gen.tools.check import check_recipe, read_a1111, uses_of
+        from stylus_gen.tools.diffusion.recipe import read_parameters
+
+        plan, prompt, uses = recipe if isinstance(recipe, Plan) else None, str(recipe), []
+        if plan is None and recipe.lower().endswith(".json"):
+            plan = self.read_plan(recipe)
+        if plan is not None:
+            prompt, uses = plan.final_prompt, uses_of(plan)
+        else:
+            prompt, uses = read_a1111(read_parameters(Path(prompt)) if prompt.lower().endswith(".png") else prompt)
+        return check_recipe(prompt, uses, self._find, family=plan.family if plan else self.family, policy=self.policy)
+
+    def _find(self, adapter: str) -> Card | None:
+        try:
+            return self.card(adapter)
+        except BadRequest:
+            return None
 
     def read_plan(self, path: str | Path) -> Plan:
         """Read a plan that `Plan.model_dump_json` wrote. Raises BadRequest if it is none."""

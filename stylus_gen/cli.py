@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from stylus_gen.api import Stylus
+    from stylus_gen.tools.plan import Plan
 
 app = typer.Typer(
     help="The right LoRA adapters for every prompt: found, judged, weighted, explained and drawn.",
@@ -53,6 +54,17 @@ def show(*parts: RenderableType) -> None:
 def show_json(value: Any) -> None:
     """Print one JSON object on one line."""
     print(json.dumps(value, ensure_ascii=False))
+
+
+def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
+    """Print a plan, and keep it in a file if asked to."""
+    if out:
+        out.write_text(plan.model_dump_json(indent=2), encoding="utf-8")
+    if as_json:
+        return show_json(plan.model_dump(mode="json"))
+    from stylus_gen.tables import plan_tables
+
+    show(plan_tables(plan))
 
 
 @contextmanager
@@ -126,25 +138,23 @@ def plan(
     model: Model = None,
     profile: Profile = None,
     installed: Installed = None,
+    thread: Annotated[str | None, typer.Option(help="Keep it under this name, for `stylus revise`.")] = None,
+    approve: Annotated[bool, typer.Option(help="Draw the thread only when `stylus revise` accepted it.")] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Choose adapters, weights and masks for a prompt, and say why."""
     with opened(family=family, base=base, model=model, profile=profile, installed_only=installed) as stylus:
-        made = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative)
-    if out:
-        out.write_text(made.model_dump_json(indent=2), encoding="utf-8")
-    if as_json:
-        return show_json(made.model_dump(mode="json"))
-    from stylus_gen.tables import plan_tables
-
-    show(plan_tables(made))
+        wish = stylus.request(prompt, images=images, seed=seed, negative_prompt=negative)
+        made = stylus.threads.plan(thread, wish, approve=approve) if thread else stylus.plan_request(wish)
+    show_plan(made, out, as_json)
 
 
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)] = "",
     plan: Annotated[Path | None, typer.Option(help="Draw this plan instead of a prompt.", show_default=False)] = None,
+    thread: Annotated[str | None, typer.Option(help="Draw this thread's plan.", show_default=False)] = None,
     images: Images = 1,
     seed: Seed = None,
     negative: Annotated[str, typer.Option(help="What to keep out of the picture.")] = "",
@@ -164,14 +174,17 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Draw a prompt, or a plan, with adapters that are here. Run it again to go on after an interruption."""
-    if bool(prompt) == bool(plan):
-        raise BadRequest("give either a prompt or --plan FILE, not both and not neither")
+    if sum(map(bool, (prompt, plan, thread))) != 1:
+        raise BadRequest("give one of: a prompt, --plan FILE, --thread NAME")
     drawing = {"steps": steps, "guidance": guidance, "width": width, "height": height, "scheduler": scheduler}
     who = {"family": family, "base": base, "model": model, "profile": profile}
     with opened(**drawing, **who, device=device, dtype=dtype, outputs=out, installed_only=True) as stylus:
-        chosen = (
-            stylus.read_plan(plan) if plan else stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative)
-        )
+        if plan:
+            chosen = stylus.read_plan(plan)
+        elif thread:
+            chosen = stylus.accepted(thread)
+        else:
+            chosen = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative)
         result = stylus.generate(chosen, control=control)
     if as_json:
         return show_json({"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]})
@@ -199,6 +212,37 @@ def replay(
 
 
 @app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(help="A plan's file, a PNG, or a prompt with <lora:name:weight> tags.")],
+    family: Family = None,
+    base: Base = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Say of a recipe made by hand what a plan would be told: family, licence, triggers, strength, clashes."""
+    with opened(family=family, base=base, profile=profile) as stylus:
+        report = stylus.check(recipe)
+    if as_json:
+        return show_json(report.model_dump(mode="json"))
+    from stylus_gen.tables import report_table
+
+    show(report_table(report))
+
+
+@app.command()
+def revise(
+    thread: Annotated[str, typer.Argument(help="The name given to `stylus plan --thread`.")],
+    line: Annotated[str, typer.Argument(help="less of the style, without the hat, add a red scarf, … or: accept")],
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Change a thread's plan by a line, or accept it."""
+    with opened() as stylus:
+        made = stylus.revise(thread, line)
+    show_plan(made, out, as_json)
+
+
+@app.command()
 def doctor(base: Base = None, model: Model = None, family: Family = None, as_json: Json = False) -> None:
     """Say what is configured, what is missing and how to get it."""
     from stylus_gen.doctor import examine
@@ -213,6 +257,21 @@ def doctor(base: Base = None, model: Model = None, family: Family = None, as_jso
         show(table("doctor", ("what", "state", "detail", "what to do"), findings))
     if any(f.state == "missing" for f in findings):
         raise typer.Exit(EXIT_CODES[Unavailable])
+
+
+@app.command()
+def demo(out: Out = None, as_json: Json = False) -> None:
+    """Plan and draw five prompts on the small world, without and with adapters."""
+    from stylus_gen.demo import run_demo
+    from stylus_gen.tables import plain, plan_tables
+
+    def say(what: str, plan: Plan) -> None:
+        if not as_json:
+            show(plain(f"\n“{plan.prompt}”: {what}"), plan_tables(plan))
+
+    with opened(outputs=out) as stylus:
+        sheet = run_demo(stylus, say)
+    show_json({"sheet": str(sheet)}) if as_json else show(plain(f"\nthe pictures: {sheet}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.check import Report
 from stylus_gen.tools.ingest import ImportSummary
 from stylus_gen.tools.plan import Candidate, Plan
 
@@ -86,6 +87,15 @@ def import_table(summary: ImportSummary) -> Group:
     if summary.problems:
         problems = [(p.where, "skipped" if p.skipped else "taken in part", p.why) for p in summary.problems]
         parts += [Text(), table(f"{summary.problem_count} problems", ("where", "what", "why"), problems)]
+    return Group(*parts)
+
+
+def report_table(report: Report) -> Group:
+    """Show what a check found."""
+    rows = [(f.level, f.code, f.adapter or "", f.message) for f in report.findings]
+    parts: list[RenderableType] = [table("check", ("", "code", "adapter", "message"), rows or [("ok", "", "", "")])]
+    parts += [Text.assemble(("credit   ", "bold"), plain(line)) for line in report.verdict.credits]
+    parts += [Text.assemble(("note     ", "bold"), plain(line)) for line in report.verdict.notes]
     return Group(*parts)
 
 

@@ -122,7 +122,7 @@ def write_picture(image: Image.Image, recipe: Recipe, path: Path) -> None:
 
 def read_recipe(path: Path) -> Recipe:
     """Read the recipe out of a picture; BadRequest where there is none that can be trusted to be one."""
-    text = _chunk(path)
+    text = _chunk(path, CHUNK)
     if len(text) > MAX_TEXT:
         raise BadRequest(f"the recipe in {path.name!r} is longer than {MAX_TEXT} bytes: it is not one of ours")
     try:
@@ -140,18 +140,23 @@ def is_whole(path: Path) -> bool:
         return file.read() == _END
 
 
-def _chunk(path: Path) -> str:
+def read_parameters(path: Path) -> str:
+    """Read the A1111 ``parameters`` text out of anybody's PNG; BadRequest where there is none."""
+    return _chunk(path, "parameters")[:MAX_TEXT]
+
+
+def _chunk(path: Path, name: str) -> str:
     try:
         if path.stat().st_size > MAX_FILE:
             raise BadRequest(f"{path.name!r} is larger than {MAX_FILE} bytes: it is not one of our pictures")
         with Image.open(path, formats=("PNG",)) as image:
             if max(image.size) > MAX_SIDE:
                 raise BadRequest(f"{path.name!r} is {image.size[0]}×{image.size[1]}: at most {MAX_SIDE} a side")
-            text = image.info.get(CHUNK)
+            text = image.info.get(name)
     except FileNotFoundError:
         raise BadRequest(f"there is no picture {str(path)!r}") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
         raise BadRequest(f"{path.name!r} cannot be read as a PNG: {str(error)[:200]}") from None
     if not isinstance(text, str):
-        raise BadRequest(f"{path.name!r} holds no recipe: it was not made by Stylus, or its metadata was stripped")
+        raise BadRequest(f"{path.name!r} holds no {name}: it was not made by Stylus, or its metadata was stripped")
     return text
