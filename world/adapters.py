@@ -27,13 +27,13 @@ from stylus_gen.world.vae import encode
 
 CAPTIONS = 12  # written for each picture
 
-# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take twelve minutes on a core.
+# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take seven minutes on a core.
 BUDGET: dict[str, tuple[int, int, float]] = {
-    "style": (140, 32, 4e-3),
-    "lite": (25, 32, 2e-3),
-    "effect": (70, 32, 4e-3),
-    "subject": (70, 16, 4e-3),
-    "fried": (150, 16, 8e-3),
+    "style": (110, 24, 4e-3),
+    "lite": (18, 24, 2e-3),
+    "effect": (50, 24, 4e-3),
+    "subject": (55, 12, 4e-3),
+    "fried": (120, 12, 8e-3),
 }
 
 

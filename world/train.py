@@ -42,7 +42,7 @@ from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS, UNSEEN
 from stylus_gen.world.vae import build_vae, encode, vae_loss
 
 SEED = 7
-BASE_STEPS = 3000
+BASE_STEPS = 2400
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ def train_judge(shop: Workshop) -> None:
         seen, to_pixels(more).to(shop.device), torch.from_numpy(styles).to(shop.device),
         caption_table(judge, tokenizer, SEED),
     )  # fmt: skip
-    schedule, began = shop.schedule(1400, 2e-3, 60), time.monotonic()
+    schedule, began = shop.schedule(1000, 2e-3, 60), time.monotonic()
     loss = fit(
-        judge, lambda g: judge_loss(judge, course, g, 64), schedule,
+        judge, lambda g: judge_loss(judge, course, g, 48), schedule,
         seed=SEED, checkpoint=shop.cache / "judge.ckpt.safetensors", progress=show, label="judge",
     )  # fmt: skip
     facts = examine(judge, kept)
     save_judge(judge, tokenizer, folder, facts)
-    note(shop, "judge", steps=schedule.steps, batch=64, minutes=_minutes(began), loss=loss, held_out=facts)
+    note(shop, "judge", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss, held_out=facts)
     show(schedule.steps, schedule.steps, f"judge on held-out pictures: {facts}")
 
 
@@ -125,7 +125,7 @@ def train_vae(shop: Workshop) -> None:
     torch.manual_seed(SEED)
     vae = build_vae(shop.grid.size).to(shop.device)
     pixels = to_pixels(shop.grid.pixels[shop.grid.present]).to(shop.device)
-    schedule, began = shop.schedule(1700, 2e-3, 50), time.monotonic()
+    schedule, began = shop.schedule(1200, 2e-3, 50), time.monotonic()
     loss = fit(
         vae, lambda g: vae_loss(vae, pixels, g, 32), schedule,
         seed=SEED, checkpoint=shop.cache / "vae.ckpt.safetensors", progress=show, label="autoencoder",
@@ -148,11 +148,11 @@ def train_base(shop: Workshop) -> None:
     unet, scheduler = build_unet(shop.grid.size).to(shop.device), build_scheduler()
     schedule, began = shop.schedule(BASE_STEPS, 1e-3, 100), time.monotonic()
     loss = fit(
-        unet, lambda g: diffusion_loss(unet, scheduler, material, g, 48), schedule,
+        unet, lambda g: diffusion_loss(unet, scheduler, material, g, 32), schedule,
         seed=SEED, checkpoint=shop.cache / "base.ckpt.safetensors", progress=show, label="base",
     )  # fmt: skip
     save_pipeline(clip.text, tokenizer, vae, unet, folder)
-    note(shop, "base", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss)
+    note(shop, "base", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
 
 
 def load_vae(shop: Workshop) -> Any:
