@@ -1,0 +1,130 @@
+"""The search document: what is known of one model for one family, made of its cards, in the form that search reads.
+
+``keys`` are what the inverted index holds: each word, at the level of how much the document says it. ``body`` holds
+the fields as tokens, a mark of the field before each unit (a trigger phrase, a tag, an example prompt). It knows no
+database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePosixPath
+from zlib import crc32
+
+import numpy as np
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.licence import BLOCKED, allows_commercial
+from stylus_gen.tools.search.words import Reading, joined, key_of, misspellings, read
+
+NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE = range(1, 7)
+"""Fields, as marks in a body."""
+FIELDS = 7
+
+NAMED, USUAL, USED, TOLD = range(4)
+"""Levels: in the name or a trigger; a tag or in two example prompts; in one example prompt; in the description."""
+MISSPELT = 4
+"""The level of words with a letter dropped; it says nothing by itself."""
+
+# Words read of each unit, and units of a field: enough for 97 in 100 real cards, and a bound for the rest.
+WORDS = {NAME: 32, TRIGGER: 24, TAG: 8, FILE: 16, DESCRIPTION: 160, EXAMPLE: 120}
+UNITS = {TRIGGER: 64, TAG: 32, FILE: 8, EXAMPLE: 12}
+
+VECTOR_TEXT = 700
+"""Characters that are embedded."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One row of ``search_documents`` but for its vector; ``text`` is what is embedded."""
+
+    model_key: str
+    family: str
+    kind: str
+    safe: bool
+    nsfw_level: int
+    commercial: bool
+    strict: bool
+    installed: bool
+    creator: int
+    downloads: int
+    keys: list[int]
+    body: bytes
+    text: str
+
+
+def make_document(cards: Sequence[Card]) -> Document:
+    """Make the document of one model's cards of one family."""
+    first = cards[0]
+    units = list(_units(cards))
+    licence = first.licence
+    commercial = allows_commercial(first) is True
+    return Document(
+        model_key=first.model_key,
+        family=first.family,
+        kind=first.kind,
+        safe=not (first.poi or first.minor or first.nsfw_level & BLOCKED),
+        nsfw_level=first.nsfw_level & -first.nsfw_level,
+        commercial=commercial,
+        strict=commercial and licence.credit_required is False and licence.derivatives is True,
+        installed=any(card.path for card in cards),
+        creator=creator_number(first.creator),
+        downloads=sum(card.stats.downloads for card in {c.version: c for c in cards}.values()),
+        keys=sorted(_keys(units)),
+        body=_body(units),
+        text=_text(cards),
+    )
+
+
+def creator_number(name: str) -> int:
+    """Number a creator, 31 bits; 0 if nobody said who."""
+    return crc32(name.encode()) >> 1 if name else 0
+
+
+def _units(cards: Sequence[Card]) -> Iterator[tuple[int, Reading]]:
+    for field, texts in _fields(cards):
+        for text in list(dict.fromkeys(texts))[: UNITS.get(field, 1)]:
+            reading = read(text, WORDS[field])
+            if reading.words:
+                yield field, reading
+
+
+def _fields(cards: Sequence[Card]) -> Iterator[tuple[int, Iterable[str]]]:
+    yield NAME, [cards[0].name]
+    yield TRIGGER, chain.from_iterable(card.trigger_words for card in cards)
+    yield TAG, cards[0].tags
+    yield FILE, chain.from_iterable((card.version, PurePosixPath(card.file_name).stem) for card in cards)
+    yield DESCRIPTION, [max((card.description for card in cards), key=len)]
+    yield EXAMPLE, (example.prompt for card in cards for example in card.examples)
+
+
+def _keys(units: Iterable[tuple[int, Reading]]) -> set[int]:
+    levels: dict[str, int] = {}
+    named: set[str] = set()
+    for field, reading in units:
+        for word in {*reading.words, *(joined(reading.words) if field != DESCRIPTION else ())}:
+            known = levels.get(word, TOLD + 1)
+            levels[word] = min(known, USUAL if field == EXAMPLE and known == USED else _LEVEL[field])
+        if field in (NAME, TRIGGER):
+            named.update(reading.words)
+    forms = chain.from_iterable(misspellings(word) | {word} for word in named)
+    return {key_of(w, level) for w, level in levels.items()} | {key_of(w, MISSPELT) for w in forms}
+
+
+_LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: TOLD, EXAMPLE: USED}
+
+
+def _body(units: Iterable[tuple[int, Reading]]) -> bytes:
+    parts = chain.from_iterable((np.array([field], "<u4"), reading.tokens.astype("<u4")) for field, reading in units)
+    return np.concatenate([np.zeros(0, "<u4"), *parts]).tobytes()
+
+
+def _text(cards: Sequence[Card]) -> str:
+    card = cards[0]
+    examples = list(dict.fromkeys(e.prompt for c in cards for e in c.examples))[:3]
+    parts = [card.name, ", ".join(card.trigger_words)[:120], *(example[:250] for example in examples)]
+    if not examples:
+        parts += [", ".join(card.tags)[:200], card.description[:300]]
+    return ", ".join(part for part in parts if part)[:VECTOR_TEXT]

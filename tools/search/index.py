@@ -1,0 +1,121 @@
+"""The index: search documents in the database, brought up to date with the catalogue.
+
+A batch is a transaction: an import that is killed can be run again. It knows nothing of ranking.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pgvector import HalfVector
+from psycopg.rows import dict_row
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.embed import Embedder
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.search.document import Document, make_document
+from stylus_gen.tools.store.database import Connection, Database
+from stylus_gen.tools.store.merge import to_card
+
+Progress = Callable[[int, int, str], None]
+
+BATCH = 64
+# Writers of the index take turns: document frequencies are sums.
+WRITERS = 0x57593
+COUNT = 0
+"""The key under which documents are counted."""
+
+COLUMNS = (
+    "model_key", "family", "kind", "safe", "nsfw_level", "commercial", "strict", "installed", "creator", "downloads",
+    "keys", "body",
+)  # fmt: skip
+
+
+def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: Progress | None = None) -> int:
+    """Bring the index up to date for the models of these cards; return how many documents were written.
+
+    Raises BadRequest when the catalogue was embedded by another embedder.
+    """
+    keys = _model_keys(db, ids)
+    written = 0
+    for start in range(0, len(keys), BATCH):
+        batch = keys[start : start + BATCH]
+        documents = [make_document(cards) for cards in _groups(db, batch)]
+        vectors = embedder.embed([document.text for document in documents]) if documents else []
+        with db.pool.connection() as conn, conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
+            claim(conn, embedder)
+            _replace(conn, batch, documents, vectors)
+        written += len(documents)
+        if progress:
+            progress(min(start + BATCH, len(keys)), len(keys), "indexing")
+    return written
+
+
+def claim(conn: Connection, embedder: Embedder) -> None:
+    """Record the embedder, or check that it is the one on record. Raises BadRequest if it is not."""
+    conn.execute(
+        "INSERT INTO search_settings (embedder, dim) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (embedder.name, embedder.dim),
+    )
+    row = conn.execute("SELECT embedder, dim FROM search_settings").fetchone()
+    check_embedder(embedder, row)
+
+
+def check_embedder(embedder: Embedder, row: Any) -> None:
+    """Refuse an embedder that is not the one on record, ``(name, dim)``; no record refuses nothing."""
+    if row is not None and (row[0], row[1]) != (embedder.name, embedder.dim):
+        raise BadRequest(
+            f"the catalogue was embedded by {row[0]!r} ({row[1]} dimensions), not by {embedder.name!r} "
+            f"({embedder.dim}): use that embedder, or index everything again in a new database",
+            embedder=embedder.name,
+        )
+
+
+def _model_keys(db: Database, ids: Sequence[str]) -> list[str]:
+    with db.pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT DISTINCT model_key FROM files JOIN versions ON key = version_key WHERE id = ANY(%s) ORDER BY 1",
+            (list(ids),),
+        )
+        return [row[0] for row in rows]
+
+
+def _groups(db: Database, model_keys: Sequence[str]) -> list[list[Card]]:
+    """Read the models' cards, newest first, one list a model and family."""
+    with db.pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT * FROM cards WHERE model_key = ANY(%s) ORDER BY model_key, created_at DESC NULLS LAST, id",
+            (list(model_keys),),
+        ).fetchall()
+    groups: dict[tuple[str, str], list[Card]] = defaultdict(list)
+    for card in map(to_card, rows):
+        groups[card.model_key, card.family].append(card)
+    return list(groups.values())
+
+
+def _replace(conn: Connection, model_keys: Sequence[str], documents: Sequence[Document], vectors: Any) -> None:
+    counts: Counter[int] = Counter()
+    gone = conn.execute(
+        "DELETE FROM search_documents WHERE model_key = ANY(%s) RETURNING keys", (list(model_keys),)
+    ).fetchall()
+    for (keys,) in gone:
+        counts.subtract([COUNT, *keys])
+    with conn.cursor().copy(f"COPY search_documents ({', '.join(COLUMNS)}, vector) FROM STDIN") as copy:  # type: ignore[arg-type]
+        for document, vector in zip(documents, vectors, strict=True):
+            copy.write_row([*(getattr(document, column) for column in COLUMNS), HalfVector(vector)])
+            counts.update([COUNT, *document.keys])
+    _count(conn, counts)
+
+
+def _count(conn: Connection, counts: Counter[int]) -> None:
+    changed = sorted((key, n) for key, n in counts.items() if n)
+    conn.execute(
+        """
+        INSERT INTO search_keys (key, documents) SELECT * FROM unnest(%s::int[], %s::int[])
+        ON CONFLICT (key) DO UPDATE SET documents = search_keys.documents + excluded.documents
+        """,
+        ([key for key, _ in changed], [n for _, n in changed]),
+    )
