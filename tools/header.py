@@ -57,10 +57,11 @@ def read_header(path: Path) -> Header:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         _reject(path, f"cannot be opened ({error.strerror})", "give a regular file that you may read, not a link")
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        _reject(path, "is not a regular file", "give a .safetensors file")
     with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            _reject(path, "is not a regular file", "give a .safetensors file")
         if status.st_size > MAX_FILE:
             _reject(path, f"has {status.st_size:,} bytes; an adapter has at most 4 GiB", "is it a whole checkpoint?")
         length = int.from_bytes(file.read(8), "little")

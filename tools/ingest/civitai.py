@@ -51,7 +51,7 @@ def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
         elif "modelId" in row or "trainedWords" in row:
             yield from _read_version(row, None, where)
         else:
-            yield Problem(where, "it is no Civitai model (no modelVersions) and no version (no modelId)")
+            yield Problem(where, "it is no model (no modelVersions) and no version of one (no modelId)")
     except ValidationError as error:
         yield Problem(where, first_error(error))
 
@@ -66,7 +66,7 @@ def version_cards(version: SiteVersion, model: SiteModel, where: str) -> Iterato
     if model.type.lower() not in ADAPTER_TYPES:
         yield Problem(where, f"it is a {clean_line(model.type, 40)}, not a LoRA")
         return
-    files = sorted((f for f in version.files if f.is_safetensors), key=lambda f: not f.primary)
+    files = _adapter_files(version)
     if not files:
         kinds = ", ".join(sorted({PurePosixPath(clean_line(f.name, 300)).suffix or "?" for f in version.files}))
         yield Problem(where, f"its files are {kinds}; only .safetensors is read" if kinds else "it lists no file")
@@ -120,6 +120,12 @@ def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Car
         yield Problem(where, first_error(error))
         return
     yield from version_cards(version, model or version.model, where)
+
+
+def _adapter_files(version: SiteVersion) -> list[SiteFile]:
+    """List the files that are adapters, the primary one first; a file that is listed twice counts once."""
+    files = sorted((f for f in version.files if f.is_safetensors), key=lambda f: not f.primary)
+    return list({_hashes(f)[0] or n: f for n, f in reversed(list(enumerate(files)))}.values())[::-1]
 
 
 def _card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool) -> Card | None:

@@ -103,8 +103,19 @@ def count_families(db: Database) -> dict[str, int]:
 
 
 def stale_ids(db: Database, limit: int) -> list[str]:
-    """List adapters whose cards have changed since they were last indexed for search."""
-    return _ids(db, "SELECT id FROM files WHERE stale ORDER BY id LIMIT %s", (limit,))
+    """List adapters whose cards have changed since they were last indexed for search; a model's stand together."""
+    return _ids(
+        db,
+        "SELECT id FROM files JOIN versions ON key = version_key WHERE stale ORDER BY model_key, id LIMIT %s",
+        (limit,),
+    )
+
+
+def count_stale(db: Database) -> int:
+    """Count what `stale_ids` would list."""
+    with db.pool.connection() as conn:
+        row = conn.execute("SELECT count(*) FROM files WHERE stale").fetchone()
+    return row[0] if row else 0
 
 
 def mark_indexed(db: Database, ids: Sequence[str]) -> None:
