@@ -70,8 +70,9 @@ def get_card(db: Database, key: str) -> Card:
 
     A model's name or key stands for its newest version. Raises BadRequest if none or several fit.
     """
+    name = key.strip()
     for find in (_by_id, _by_hash, _by_name):
-        ids = find(db, key.strip())
+        ids = find(db, name) if name else []
         if len(ids) == 1:
             return get_cards(db, ids)[0]
         if ids:

@@ -120,9 +120,12 @@ class Batch:
         told = tell(card, VERSION, self.source)
         if key != version_key_of(card):
             del told["model_key"]  # this version is another model's
-        self.versions[key] = merge(self.versions.get(key, {}), told, fill_only=fill_only)
+        version = self.versions.get(key, {})
+        self.versions[key] = merge(version, told, fill_only=fill_only)
         model = self.versions[key]["model_key"][0]
-        self.models[model] = merge(self.models.get(model, {}), tell(card, MODEL, self.source), fill_only=fill_only)
+        left = self.models.get(version["model_key"][0], {}) if version else {}
+        known = merge(left, self.models.get(model, {}))
+        self.models[model] = merge(known, tell(card, MODEL, self.source), fill_only=fill_only)
 
     def _move(self, old: str, new: str, model: str) -> None:
         """Take along what was told of the version that a file leaves, and of its model."""
@@ -130,7 +133,11 @@ class Batch:
             return
         left = dict(self.versions[old])
         left_model = self.models[left.pop("model_key")[0]]
-        self.versions[new] = merge(left, self.versions.get(new, {}))
+        if new in self.versions:
+            model = self.versions[new]["model_key"][0]
+            self.versions[new] = merge(left, self.versions[new])
+        else:
+            self.versions[new] = {**left, "model_key": (model, self.source)}
         self.models[model] = merge(left_model, self.models.get(model, {}))
 
     def _find(self, card: Card) -> str | None:

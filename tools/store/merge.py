@@ -67,10 +67,10 @@ def _believed(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
     return authority(new[1]) >= authority(old[1])
 
 
-def _strictness(told: tuple[int, str]) -> tuple[int, int, int]:
+def _strictness(told: tuple[int, str]) -> tuple[int, int, int, int]:
     """Rank levels of safety: blocked first, then by the mildest picture there is; True is stricter than False."""
     level = int(told[0])
-    return level & BLOCKED, level & -level, level
+    return level & BLOCKED, level & -level, level, authority(told[1])
 
 
 def _contradict(a: str, b: str) -> bool:
