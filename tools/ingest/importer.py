@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.civitai import read_object
+from stylus_gen.tools.ingest.community import community_card, is_community
 from stylus_gen.tools.ingest.folder import Inventory, read_adapter, take_stock
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_rows
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Progress, Report
-from stylus_gen.tools.store.adapters import mark_indexed, stale_ids, upsert_cards
+from stylus_gen.tools.search.index import index_cards
+from stylus_gen.tools.store.adapters import count_stale, mark_indexed, stale_ids, upsert_cards
 from stylus_gen.tools.store.database import Database
 
 INDEX_BATCH = 1000
@@ -69,10 +72,13 @@ def _read_tables(paths: list[Path], progress: Progress) -> Iterator[Card | Probl
     sizes = [path.stat().st_size for path in paths]
     for n, path in enumerate(paths):
         for row in read_rows(path, _advance(progress, sum(sizes[:n]), sum(sizes), path.name)):
-            if isinstance(row, Problem):
-                yield row
-            else:
-                yield from read_object(row[1], row[0])
+            yield from [row] if isinstance(row, Problem) else _read_row(*row)
+
+
+def _read_row(where: str, value: Any) -> Iterable[Card | Problem]:
+    if isinstance(value, dict) and is_community(value):
+        return [community_card(value, where)]
+    return read_object(value, where)
 
 
 def _read_folder(db: Database, root: Path, paths: list[Path], progress: Progress) -> Iterator[Card | Problem]:
@@ -89,8 +95,13 @@ def _advance(progress: Progress, done: int, total: int, name: str) -> Callable[[
 
 def _index(db: Database, embedder: Embedder, progress: Progress) -> None:
     """Index what has changed, a thousand at a time, so that a killed import has not indexed in vain."""
-    from stylus_gen.tools.search.index import index_cards
-
+    total, done = count_stale(db), 0
     while ids := stale_ids(db, INDEX_BATCH):
-        index_cards(db, embedder, ids, progress)
+        index_cards(db, embedder, ids, _share(progress, done, len(ids), total))
         mark_indexed(db, ids)
+        done += len(ids)
+
+
+def _share(progress: Progress, start: int, size: int, whole: int) -> Progress:
+    """Report a part's progress as the whole's."""
+    return lambda done, total, message: progress(start + size * done // max(total, 1), whole, message)
