@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import ValidationError
 
+from stylus_gen.bar import silent
 from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, message)."""
-
-
-def silent(done: int, total: int, message: str) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +204,7 @@ class Stylus:
             images=images,
             seed=secrets.randbits(32) if seed is None else seed,
             family=self.family,
-            base=self.base,
+            base=self.settings.base,
             policy=self.policy,
             max_adapters=of.max_adapters,
             budget=Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),

@@ -107,7 +107,7 @@ def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: 
         (["plan", "a cat", "--family", "kolors"], 2, "stylus import"),
         (["plan", "a cat", "--family", "sd99"], 2, "family"),
         (["plan", "a cat", "--model", "telepathy:1"], 2, "openai:NAME"),
-        (["generate"], 2, "either a prompt or --plan"),
+        (["generate"], 2, "give one of"),
         (["generate", "--plan", "nowhere.json"], 2, "nowhere.json"),
         (["show", "nobody"], 2, "nobody"),
         (["import", "nowhere"], 2, "nowhere"),

@@ -146,7 +146,7 @@ class Plan(Record):
     prompt: str = Field(min_length=1)
     final_prompt: str
     negative_prompt: str = ""
-    base: str | None = Field(default=None, description="a diffusers folder or hub id")
+    base: str | None = Field(default=None, description="a diffusers folder or hub id; None: not chosen")
     family: Family
     concepts: tuple[Concept, ...] = ()
     assignments: tuple[Assignment, ...] = ()
