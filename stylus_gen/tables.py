@@ -14,7 +14,7 @@ from rich.text import Text
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import Report
 from stylus_gen.tools.ingest import ImportSummary
-from stylus_gen.tools.plan import Candidate, Plan
+from stylus_gen.tools.plan import Assignment, Candidate, Plan
 
 
 def plain(value: object) -> Text:
@@ -35,29 +35,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 def plan_tables(plan: Plan) -> Group:
     """Show a plan: what each concept got and why, what was refused and why, and what will be drawn."""
     texts = {c.id: c.text for c in plan.concepts}
-    chosen = {a.concept_id: a for a in plan.assignments}
     parts: list[RenderableType] = [
         table(
             f"{plan.family}, planned by {plan.planner.name}",
-            ("concept", "kind", "adapter", "weight", "from", "triggers", "p", "why"),
-            [
-                (
-                    texts[a.concept_id],
-                    a.kind,
-                    a.name,
-                    f"{a.weight:.2f}",
-                    a.weight_source,
-                    ", ".join(a.trigger_words),
-                    f"{a.score:.2f}",
-                    a.reason,
-                )
-                for a in plan.assignments
-            ]
-            + [
-                (c.text, c.kind, "–", "", "", "", "", "no adapter fits")
-                for c in plan.concepts
-                if c.id not in chosen and c.id in plan.coverage.uncovered
-            ],
+            ("concept", "adapter", "weight", "triggers added", "why"),
+            [_assigned(texts[a.concept_id], a) for a in plan.assignments]
+            + [(texts[c], "–", "", "", "no adapter fits") for c in plan.coverage.uncovered],
         )
     ]
     if plan.rejected:
@@ -77,6 +60,11 @@ def plan_tables(plan: Plan) -> Group:
     parts += [Text.assemble(("note     ", "bold"), plain(line)) for line in plan.verdict.notes]
     parts += [Text.assemble(("warning  ", "bold yellow"), plain(line)) for line in plan.warnings]
     return Group(*parts)
+
+
+def _assigned(concept: str, a: Assignment) -> tuple[str, ...]:
+    weight = f"{a.weight:.2f} ({a.weight_source})"
+    return concept, f"{a.name} ({a.kind})", weight, ", ".join(a.trigger_words), a.reason
 
 
 def import_table(summary: ImportSummary) -> Group:
