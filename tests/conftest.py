@@ -29,7 +29,8 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="stylus-pg-", ignore_cleanup_errors=True) as folder:
         url = start_server(Path(folder) / "postgres")
         with psycopg.connect(url, autocommit=True) as conn:
-            conn.execute("ALTER SYSTEM SET fsync = off")
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                conn.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
             conn.execute("SELECT pg_reload_conf()")
             conn.execute("CREATE DATABASE template")
         open_database(make_conninfo(url, dbname="template"), Path(folder)).close()
