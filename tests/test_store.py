@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -350,3 +353,25 @@ def test_an_embedded_server_that_cannot_start_says_where_to_look(tmp_path: Path)
     with pytest.raises(Unavailable, match=r"does not start .*STYLUS_DATABASE_URL"):
         open_database(None, tmp_path)
     assert os.listdir(tmp_path) == ["postgres"]
+
+
+def test_the_embedded_server_outlives_a_killed_process_with_its_data_and_stops_with_the_last(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.store.adapters import count_cards, upsert_cards
+from stylus_gen.tools.store.database import open_database
+with open_database(None, Path(sys.argv[1])) as db:
+    print(count_cards(db), flush=True)
+    upsert_cards(db, [Card(id="a", model_key="m", name="Fox")], source="civitai")
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    home = tmp_path / "not" / "there" / "yet"
+    runs = [
+        subprocess.run([sys.executable, "-c", code, str(home), how], capture_output=True, text=True, check=False)
+        for how in ("die", "live")
+    ]
+    assert [(run.returncode, run.stdout) for run in runs] == [(-signal.SIGKILL, "0\n"), (0, "1\n")], runs
+    assert not (home / "postgres" / "postmaster.pid").exists()

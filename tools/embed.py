@@ -166,8 +166,9 @@ def _forward(bert: Bert, texts: list[NDArray[np.int64]]) -> Array:
     for layer in bert.layers:
         x = _normalise(x + _linear(_attend(_linear(x, *layer.qkv), spans), *layer.out), *layer.out_norm)
         x = _normalise(x + _linear(_gelu(_linear(x, *layer.up)), *layer.down), *layer.down_norm)
-    means = np.stack([x[span].mean(axis=0) for span in spans])
-    return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    means: Array = np.stack([x[span].mean(axis=0) for span in spans])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.float32(1e-12))
+    return means
 
 
 def _linear(x: Array, weight: Array, bias: Array) -> Array:

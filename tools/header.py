@@ -107,7 +107,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _metadata(path: Path, content: dict[str, Any]) -> dict[str, str]:
-    metadata = content.get("__metadata__", {})
+    metadata: dict[str, str] = content.get("__metadata__", {})
     sound = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
     if not sound or any(len(value) > MAX_METADATA for value in metadata.values()):
         _reject(path, "has metadata that are not short strings", "have its author save it again")

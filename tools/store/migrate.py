@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 
@@ -32,7 +32,7 @@ def migrate(conn: psycopg.Connection[Any]) -> list[str]:
             conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             conn.execute(LEDGER)
             if _is_new(conn, name, text):
-                conn.execute(cast(LiteralString, text))
+                conn.execute(text)
                 applied.append(name)
     return applied
 
