@@ -5,22 +5,18 @@ Exit codes: 0 done, 1 a bug, 130 interrupted; the rest are in `tools.errors.EXIT
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylus_gen.bar import progress_bar
+from stylus_gen.eval.commands import app as eval_app
+from stylus_gen.terminal import Json, Model, opened, show, show_json
 from stylus_gen.tools.errors import EXIT_CODES, BadRequest, StylusError, Unavailable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from stylus_gen.api import Stylus
     from stylus_gen.tools.plan import Plan
 
 app = typer.Typer(
@@ -29,31 +25,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-measure = typer.Typer(help="Measure it on your own prompts and adapters.", no_args_is_help=True)
-app.add_typer(measure, name="eval")
+app.add_typer(eval_app, name="eval")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Prompt = Annotated[str, typer.Argument(help="What to draw.", show_default=False)]
 Family = Annotated[str | None, typer.Option(help="The base model's family: sd15, sdxl, flux, …", show_default=False)]
 Base = Annotated[str | None, typer.Option(help="A diffusers folder or hub id.", show_default=False)]
-Model = Annotated[str | None, typer.Option(help="offline, openai:NAME or litellm:NAME.", show_default=False)]
 Images = Annotated[int, typer.Option("--images", "-n", min=1, max=64, help="How many pictures.")]
 Seed = Annotated[int | None, typer.Option(help="The first picture's seed; random if not given.", show_default=False)]
 Profile = Annotated[str | None, typer.Option(help="personal, commercial or strict.", show_default=False)]
 Installed = Annotated[bool | None, typer.Option("--installed", help="Only adapters whose files are here.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.", show_default=False)]
-
-
-def show(*parts: RenderableType) -> None:
-    """Print for people."""
-    from rich.console import Console
-
-    Console(soft_wrap=False).print(*parts, sep="\n")
-
-
-def show_json(value: Any) -> None:
-    """Print one JSON object on one line."""
-    print(json.dumps(value, ensure_ascii=False))
 
 
 def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
@@ -65,15 +46,6 @@ def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
     from stylus_gen.tables import plan_tables
 
     show(plan_tables(plan))
-
-
-@contextmanager
-def opened(**settings: Any) -> Iterator[Stylus]:
-    """Open a `Stylus` that reports on a progress bar."""
-    from stylus_gen.api import Stylus
-
-    with progress_bar() as progress, Stylus(progress=progress, **settings) as stylus:
-        yield stylus
 
 
 @app.command("import")

@@ -1,0 +1,99 @@
+"""`stylus eval …`: the measurements as commands. With ``--json`` the last line printed is one object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stylus_gen.bar import progress_bar
+from stylus_gen.terminal import Json, Model, opened, show, show_json
+
+app = typer.Typer(help="Measure it, on your own prompts and adapters too.", no_args_is_help=True)
+
+Adapters = Annotated[Path, typer.Option(help="Civitai model objects: .jsonl.gz, .jsonl or .json.")]
+Gold = Annotated[Path, typer.Option(help="Prompts with the adapters used, one JSON object a line.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many prompts.", show_default=False)]
+
+
+def show_report(title: str, report: Mapping[str, Any], as_json: bool) -> None:
+    """Print a report: one row a figure, or one JSON object."""
+    if as_json:
+        return show_json(report)
+    from stylus_gen.tables import table
+
+    show(table(title, ("figure", "value"), list(_rows(report))))
+
+
+def _rows(report: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in report.items():
+        path = f"{above} {name}".strip()
+        if isinstance(value, Mapping):
+            yield from _rows(value, path)
+        else:
+            yield path, value
+
+
+@app.command()
+def retrieval(
+    adapters: Adapters,
+    gold: Gold,
+    without_triggers: Annotated[bool, typer.Option(help="Show only the figures without trigger words.")] = False,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """How often search finds the adapter that was really used; in a throw-away database."""
+    from stylus_gen.eval.retrieval import evaluate_retrieval
+    from stylus_gen.tools.embed import minilm
+
+    with progress_bar() as progress:
+        report = evaluate_retrieval(adapters, gold, embedder=minilm(), limit=limit, progress=progress)
+    if without_triggers and not as_json:
+        report.pop("with_triggers")
+    show_report("retrieval", report, as_json)
+
+
+@app.command()
+def composer(adapters: Adapters, gold: Gold, model: Model = None, limit: Limit = None, as_json: Json = False) -> None:
+    """How often plans hold the adapter that was really used, and what they break; in a throw-away database."""
+    from stylus_gen.eval.composer import evaluate_composer
+
+    with opened(model=model) as stylus:
+        report = evaluate_composer(
+            adapters,
+            gold,
+            planner=stylus.planner,
+            embedder=stylus.embedder,
+            family=stylus.settings.family or "sd15",
+            limit=limit,
+            progress=stylus.progress,
+        )
+    show_report("composer", report, as_json)
+
+
+@app.command()
+def world(
+    seeds: Annotated[int, typer.Option(min=1, help="Pictures of every prompt in every arm.")] = 2,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the sheet and the JSON go.")] = Path("outputs"),
+    as_json: Json = False,
+) -> None:
+    """Whether the adapters that Stylus chooses make the small world's pictures better; writes a contact sheet."""
+    from stylus_gen.eval.world import evaluate_world
+
+    with opened() as stylus:
+        report = evaluate_world(
+            lambda prompt: stylus.plan(prompt, seed=0),
+            stylus.embedder,
+            out=out,
+            seeds=seeds,
+            progress=stylus.progress,
+        )
+    if as_json:
+        return show_json(report)
+    from stylus_gen.eval.world_sheet import table_rows
+    from stylus_gen.tables import plain, table
+
+    head, *rows = table_rows(report)
+    show(table("the small world", head, rows), plain(out / "world.png"))
