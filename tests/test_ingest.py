@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.ingest import folder, import_adapters
+from stylus_gen.tools.ingest import hashes, import_adapters
 from stylus_gen.tools.store.adapters import count_cards, count_stale, get_card, path_of
 from stylus_gen.tools.store.database import Database
 from tests.loras import LETTERS, SHA, adapter, file, model, run, sha256, version, write
@@ -123,8 +123,8 @@ def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    real = folder._hash
-    monkeypatch.setattr(folder, "_hash", lambda path: (hashed.append(path.name), real(path))[1])
+    real = hashes.hash_file
+    monkeypatch.setattr(hashes, "hash_file", lambda path: (hashed.append(path.name), real(path))[1])
     adapter(tmp_path / "fox.safetensors")
     adapter(tmp_path / "crow.safetensors", fill=1)
     assert run(db, tmp_path).taken == 2

@@ -1,11 +1,7 @@
-"""A folder of adapter files, read by header, with the notes beside them. Opens files below the folder only.
-
-Files are hashed once; their size, time and inode say whether they must be hashed again.
-"""
+"""A folder of adapter files, read by header, with the notes beside them. Opens files below the folder only."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +10,10 @@ from typing import NamedTuple
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.header import read_header
+from stylus_gen.tools.ingest.hashes import Hashes
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_value
 from stylus_gen.tools.ingest.sidecar import SIDECARS, Told, header_card
 from stylus_gen.tools.ingest.summary import Problem
-from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.store.merge import join_cards
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
@@ -41,12 +37,12 @@ def take_stock(root: Path) -> Inventory:
     return Inventory(sorted(stock.adapters), sorted(tables), stock.problems)
 
 
-def read_adapter(db: Database, path: Path, root: Path) -> Iterator[Card | Problem]:
+def read_adapter(hashes: Hashes, path: Path, root: Path) -> Iterator[Card | Problem]:
     """Make one card of an adapter file: header, tensors and notes joined, each field by whoever has most authority."""
     where = path.relative_to(root).as_posix()
     try:
         header = read_header(path)
-        sha256, autov3 = file_hashes(db, path)
+        sha256, autov3 = hashes.of(path)
     except AdapterRejected as error:
         yield Problem(where, error.message)
         return
@@ -70,37 +66,6 @@ def read_adapter(db: Database, path: Path, root: Path) -> Iterator[Card | Proble
         told += _notes(path.with_name(path.stem + suffix), file, suffix)
     yield from (Problem(p.where or where, p.why, skipped=False) for p in told if isinstance(p, Problem))
     yield join_cards([item for item in told if not isinstance(item, Problem)])
-
-
-def file_hashes(db: Database, path: Path) -> tuple[str, str]:
-    """Hash a file, or remember: its SHA-256, and AutoV3 (12 digits of the SHA-256 of what follows the header)."""
-    status = path.stat()
-    key = (str(path), status.st_size, status.st_mtime_ns, status.st_ino)
-    with db.pool.connection() as conn:
-        row = conn.execute(
-            "SELECT sha256, autov3 FROM file_hashes WHERE path = %s AND size = %s AND mtime_ns = %s AND inode = %s", key
-        ).fetchone()
-        if row is None:
-            row = _hash(path)
-            conn.execute(
-                "INSERT INTO file_hashes (path, size, mtime_ns, inode, sha256, autov3) VALUES (%s, %s, %s, %s, %s, %s) "
-                "ON CONFLICT (path) DO UPDATE SET size = EXCLUDED.size, mtime_ns = EXCLUDED.mtime_ns, "
-                "inode = EXCLUDED.inode, sha256 = EXCLUDED.sha256, autov3 = EXCLUDED.autov3",
-                (*key, *row),
-            )
-    return row[0], row[1]
-
-
-def _hash(path: Path) -> tuple[str, str]:
-    whole, tensors = hashlib.sha256(), hashlib.sha256()
-    with path.open("rb") as file:
-        start = file.read(8)
-        head = file.read(int.from_bytes(start, "little"))
-        whole.update(start + head)
-        while block := file.read(2**20):
-            whole.update(block)
-            tensors.update(block)
-    return whole.hexdigest(), tensors.hexdigest()[:12]
 
 
 def _list(folder: Path, root: Path, stock: Inventory, depth: int) -> None:

@@ -13,6 +13,7 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.civitai import read_object
 from stylus_gen.tools.ingest.community import community_card, is_community
 from stylus_gen.tools.ingest.folder import Inventory, read_adapter, take_stock
+from stylus_gen.tools.ingest.hashes import Hashes
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_rows
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Progress, Report
 from stylus_gen.tools.search.index import index_cards
@@ -70,9 +71,11 @@ def _open(path: Path) -> tuple[Path, Inventory]:
 
 def _read_tables(paths: list[Path], progress: Progress) -> Iterator[Card | Problem]:
     sizes = [path.stat().st_size for path in paths]
-    for n, path in enumerate(paths):
-        for row in read_rows(path, _advance(progress, sum(sizes[:n]), sum(sizes), path.name)):
+    done, total = 0, sum(sizes)
+    for path, size in zip(paths, sizes, strict=True):
+        for row in read_rows(path, _advance(progress, done, total, path.name)):
             yield from [row] if isinstance(row, Problem) else _read_row(*row)
+        done += size
 
 
 def _read_row(where: str, value: Any) -> Iterable[Card | Problem]:
@@ -82,10 +85,13 @@ def _read_row(where: str, value: Any) -> Iterable[Card | Problem]:
 
 
 def _read_folder(db: Database, root: Path, paths: list[Path], progress: Progress) -> Iterator[Card | Problem]:
+    hashes = Hashes(db, root)
     sizes = [path.stat().st_size for path in paths]
-    for n, path in enumerate(paths):
-        progress(sum(sizes[:n]), sum(sizes), path.name)
-        yield from read_adapter(db, path, root)
+    done, total = 0, sum(sizes)
+    for path, size in zip(paths, sizes, strict=True):
+        progress(done, total, path.name)
+        yield from read_adapter(hashes, path, root)
+        done += size
 
 
 def _advance(progress: Progress, done: int, total: int, name: str) -> Callable[[int], None]:
