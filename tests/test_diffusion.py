@@ -19,6 +19,7 @@ from stylus_gen.tools.diffusion.adapter import Adapter, read_adapter
 from stylus_gen.tools.diffusion.conversion import name_converter
 from stylus_gen.tools.diffusion.family import base_family
 from stylus_gen.tools.diffusion.runtime import AdapterRuntime
+from stylus_gen.tools.diffusion.shelf import Shelf
 from stylus_gen.tools.diffusion.sites import Site
 from stylus_gen.tools.errors import AdapterRejected, BadRequest, Unavailable
 from stylus_gen.tools.generate import Studio, open_studio
@@ -447,7 +448,7 @@ def test_an_overflow_is_refused_and_the_base_given_back(folder: Path, tmp_path: 
     before = bits(studio)
     lora = tiny.make_lora(studio.pipe, size=300.0)
     adapter = studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(lora)))
-    with pytest.raises(AdapterRejected, match="overflows"):
+    with pytest.raises(AdapterRejected, match="overflow float16"):
         studio.runtime.apply([(adapter, 5.0)])
     assert same_bits(before, bits(studio))
 
@@ -551,3 +552,18 @@ def test_the_fingerprint_follows_the_weights_and_not_the_folder(opened: Studio, 
     copy = open_studio(str(tiny.save_tiny_sd(tmp_path / "elsewhere")))
     other = open_studio(str(tiny.save_tiny_sd(tmp_path / "other", seed=1)))
     assert copy.fingerprint == opened.fingerprint != other.fingerprint
+
+
+def test_the_least_recently_used_adapters_are_forgotten_above_the_limit(studio: Studio, tmp_path: Path) -> None:
+    lora = [tiny.make_lora(studio.pipe, seed=i) for i in range(3)]
+    paths = [tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(one)) for i, one in enumerate(lora)]
+    read: list[Path] = []
+
+    def count(path: Path) -> Adapter:
+        read.append(path)
+        return read_adapter(path, studio.runtime.sites, base="unknown")
+
+    shelf = Shelf(count, limit=2 * paths[0].stat().st_size + 100)
+    for i in (0, 1, 0, 2, 0, 1):
+        shelf.get(paths[i])
+    assert [path.stem for path in read] == ["0", "1", "2", "1"]

@@ -36,7 +36,7 @@ class AdapterRuntime:
     def apply(self, adapters: Sequence[Weighted]) -> None:
         """Make exactly these adapters active; weight 0 counts as absent, an empty list gives the base back.
 
-        Raises AdapterRejected if a merged weight overflows the model's dtype. On any failure the base is restored.
+        Raises AdapterRejected if a merged weight overflows float16. On any failure the base is restored.
         """
         wanted = strongest(adapters)
         if wanted == self.active:
@@ -46,9 +46,7 @@ class AdapterRuntime:
             with torch.no_grad():
                 for target in jobs.keys() | _by_target(self.active).keys():
                     self._merge(target, jobs.get(target, []))
-            sound = [torch.isfinite(self._live(target)).all() for target in jobs]
-            if sound and not torch.stack(sound).all():  # one wait for the device, not one a parameter
-                raise AdapterRejected("merged at these weights it overflows the model's dtype: lower the weights")
+            self._check_range(jobs)
         except BaseException:
             self._give_back(self._pristine)
             raise
@@ -70,10 +68,18 @@ class AdapterRuntime:
         if not jobs:
             live.copy_(pristine)
             return
-        total = pristine.to(torch.float32, copy=True)
+        total = live.copy_(pristine) if live.dtype == torch.float32 else pristine.float()
         for patch, weight in jobs:
             add_patch(total, pristine, patch, weight)
-        live.copy_(total)
+        if total is not live:
+            live.copy_(total)
+
+    def _check_range(self, targets: Iterable[Target]) -> None:
+        """Look for infinities in float16, which ends at 65504; the other types end where their inputs do."""
+        live = [tensor for tensor in map(self._live, targets) if tensor.dtype == torch.float16]
+        sound = [torch.isfinite(tensor).all() for tensor in live]
+        if sound and not torch.stack(sound).all():  # one wait for the device, not one a parameter
+            raise AdapterRejected("merged at these weights they overflow float16: lower the weights, or use bfloat16")
 
     def _give_back(self, targets: Iterable[Target]) -> None:
         with torch.no_grad():

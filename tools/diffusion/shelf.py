@@ -5,6 +5,7 @@ Keeps the most recently used, up to a limit of bytes.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,12 @@ LIMIT = 4 * 2**30
 
 
 class Shelf:
-    """Read adapters by path; a file that was changed on disk is read again."""
+    """Read adapters by path, one at a time; a file that was changed on disk is read again."""
 
     def __init__(self, read: Callable[[Path], Adapter], limit: int = LIMIT) -> None:
         self._read = read
         self._limit = limit
+        self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int], Adapter] = OrderedDict()
 
     def get(self, path: Path) -> Adapter:
@@ -31,9 +33,10 @@ class Shelf:
         except OSError as error:
             raise AdapterRejected(f"its file is not there ({error.strerror})", code="no_file") from error
         key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-        if key not in self._kept:
-            self._kept[key] = self._read(path)
-        self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(adapter.size for adapter in self._kept.values()) > self._limit:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._read(path)
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and sum(adapter.size for adapter in self._kept.values()) > self._limit:
+                self._kept.popitem(last=False)
+            return self._kept[key]
