@@ -7,7 +7,7 @@ none do (arXiv 2404.18928, table 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -17,12 +17,20 @@ from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.candidate import bind
+from stylus_gen.tools.card import Kind
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, prune, reject
 from stylus_gen.tools.segment import segment_prompt
 
-THRESHOLD = 0.5
-"""Estimated probability below which an adapter is left out: likelier wrong than right."""
+THRESHOLD = 0.25
+"""Estimated chance below which an adapter is left out. Low, because the score is the chance of being *the* adapter that
+was used, and others suit as well."""
+
+THRESHOLDS: Mapping[Kind, float] = {"character": 0.7}
+"""Kinds that need more: a wrong face spoils a picture, a missing one does not."""
+
+TOLD = 0.05
+"""Score for a single concept from which an adapter is taken to serve that concept."""
 
 SEARCHED = 12
 """Concepts that are searched for; the whole prompt is searched for as well."""
@@ -58,14 +66,10 @@ def _worth(texts: Sequence[str]) -> list[str]:
 def _judge(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
     choices = rank(state)
-    likely = [choice for choice in choices if choice.candidate.score >= THRESHOLD]
+    likely = [choice for choice in choices if choice.candidate.score >= _threshold(choice)]
     pins = bind_pins(state)
     pruned = prune([*pins, *likely], rules_of(state))
-    unlikely = [
-        reject(c, "low_score", f"the chance that it is right is {c.candidate.score:.0%}, below {THRESHOLD:.0%}")
-        for c in choices
-        if c.candidate.score < THRESHOLD
-    ]
+    unlikely = [_too_unlikely(choice) for choice in choices if choice.candidate.score < _threshold(choice)]
     keep = [
         {"adapter": handles[c.candidate.adapter_id], "concept": c.concept.id, "reason": c.reason}
         for c in pruned.kept
@@ -84,24 +88,37 @@ def _refuse(rejection: Rejection, handle: str) -> dict[str, Any]:
     return {"adapters": [handle], "code": rejection.code, "reason": rejection.reason}
 
 
+def _threshold(choice: Choice) -> float:
+    return THRESHOLDS.get(choice.candidate.kind, THRESHOLD)
+
+
+def _too_unlikely(choice: Choice) -> Rejection:
+    chance, needed = choice.candidate.score, _threshold(choice)
+    return reject(
+        choice, "low_score", f"the chance that it is right is {chance:.0%}; below {needed:.0%} it is left out"
+    )
+
+
 def rank(state: State) -> list[Choice]:
-    """Order the candidates by probability, each once, with the concept it serves best."""
-    best: dict[str, tuple[float, str, Candidate]] = {}
+    """Order the candidates by their chance, each once, with the concept it serves best."""
+    found: dict[str, dict[str, Candidate]] = {}
     for place, candidates in (state.candidates or {}).items():
         for candidate in candidates:
-            known = best.get(candidate.adapter_id)
-            if known is None or (candidate.score, place != WHOLE) > (known[0], known[1] != WHOLE):
-                best[candidate.adapter_id] = (candidate.score, place, candidate)
+            found.setdefault(candidate.adapter_id, {})[place] = candidate
+    choices = [_choice(places, state) for places in found.values()]
+    return sorted(choices, key=lambda choice: -choice.candidate.score)
+
+
+def _choice(found: Mapping[str, Candidate], state: State) -> Choice:
+    best = max(found.values(), key=lambda candidate: candidate.score)
+    served = max((place for place in found if place != WHOLE), key=lambda place: found[place].score, default=WHOLE)
     places = state.places()
-    choices = []
-    for score, place, candidate in sorted(best.values(), key=lambda entry: -entry[0]):
-        concept = places[place]
-        if place == WHOLE:
-            concept = bind(candidate, state.concepts or ()) or concept
-        evidence = ", ".join(candidate.evidence) or "search"
-        reason = f"right with an estimated chance of {score:.0%} ({evidence})"
-        choices.append(Choice(concept=concept, candidate=candidate, reason=reason))
-    return choices
+    if served != WHOLE and found[served].score >= TOLD:
+        concept = places[served]
+    else:
+        concept = bind(best, state.concepts or ()) or places[WHOLE]
+    reason = f"the chance that it is right is {best.score:.0%} ({', '.join(best.evidence) or 'search'})"
+    return Choice(concept=concept, candidate=best, reason=reason)
 
 
 def _mask(state: State) -> Calls:

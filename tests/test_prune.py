@@ -87,7 +87,8 @@ def card(**fields: Any) -> Card:
         ({"nsfw_level": 8}, Policy(), "unsafe"),
         ({"nsfw_level": 32}, Policy(nsfw_level=31), "unsafe"),
         ({"licence": Licence(commercial=frozenset())}, Policy(profile="commercial"), "licence"),
-        ({}, Policy(profile="strict"), "licence"),
+        ({}, Policy(profile="commercial"), "licence"),
+        ({"licence": Licence(commercial=frozenset({"image"}))}, Policy(profile="strict"), "licence"),
     ],
 )
 def test_the_policy_refuses(facts: dict[str, Any], policy: Policy, code: str) -> None:

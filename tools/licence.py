@@ -24,11 +24,18 @@ def forbids(card: Card, policy: Policy) -> tuple[RejectionCode, str] | None:
         return "unsafe", f"it shows a {'minor' if card.minor else 'real person'}"
     if card.nsfw_level & BLOCKED or _lowest_bit(card.nsfw_level) > policy.nsfw_level:
         return "unsafe", f"its nsfw level is {card.nsfw_level}, the policy shows up to {policy.nsfw_level}"
+    if policy.profile == "personal":
+        return None
     commercial = allows_commercial(card)
-    if policy.profile != "personal" and commercial is False:
-        return "licence", "its author forbids commercial use of the pictures"
-    if policy.profile == "strict" and commercial is None:
-        return "licence", "its author does not say whether pictures may be sold"
+    if not commercial:
+        return (
+            "licence",
+            f"its author {'does not say whether' if commercial is None else 'forbids that'} pictures are sold",
+        )
+    if policy.profile == "strict" and card.licence.credit_required is not False:
+        return "licence", "its author does not say that credit may be left out"
+    if policy.profile == "strict" and card.licence.derivatives is not True:
+        return "licence", "its author does not say that it may be merged with others"
     return None
 
 

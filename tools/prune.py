@@ -97,8 +97,7 @@ def unasked(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | N
     found = choice.candidate
     if found.kind not in ("slider", "accelerator") or found.adapter_id in rules.pinned:
         return None
-    words = [found.name, *(word for group in found.trigger_groups for word in group)]
-    if any(has_words(rules.prompt, word) for word in words):
+    if has_words(rules.prompt, found.name):  # its trigger words are no request: they are words such as "detailed"
         return None
     return "unasked", f"{found.kind}s are added only when the prompt or a pin names them"
 

@@ -1,0 +1,67 @@
+"""What `stylus eval composer` measures, on the synthetic catalogue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stylus_gen.agent.offline import OFFLINE
+from stylus_gen.eval.composer import Prompt, context_of, hidden, measure, read_gold
+from stylus_gen.tools.embed import minilm
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.ingest import import_adapters
+from stylus_gen.tools.plan import Policy
+from stylus_gen.tools.store.database import Database
+from tests.catalogue import write_catalogue
+
+GOLD = [
+    Prompt("1girl, wanostyle, standing", "1girl, standing", {"civitai-1": 0.7}),
+    Prompt("zelphira in a garden", "in a garden", {"civitai-2": 0.8}),
+    Prompt("mistyforest", "", {"civitai-6": 0.8}),
+]
+
+
+def quiet(done: int, total: int, message: str) -> None:
+    pass
+
+
+@pytest.fixture
+def stocked(db: Database, tmp_path: Path) -> Database:
+    import_adapters(db, write_catalogue(tmp_path), embedder=minilm(), progress=quiet)
+    return db
+
+
+def test_the_measurement_has_the_promised_form_and_breaks_no_rule(stocked: Database) -> None:
+    result = measure(stocked, GOLD, planner=OFFLINE, embedder=minilm(), family="sd15", progress=quiet)
+    assert list(result) == [
+        "used_in_plan", "adapters_per_plan", "rule_breaks", "character_when_absent", "weight_mae", "empty_plans",
+        "turns", "prompt_tokens", "latency_ms", "n",
+    ]  # fmt: skip
+    assert result["used_in_plan"]["with_triggers"] == 1
+    assert result["rule_breaks"] == 0
+    assert result["character_when_absent"] == 0
+    assert result["weight_mae"] == pytest.approx(0.033, abs=0.001)
+    assert result["n"] == 3
+
+
+def test_a_hidden_adapter_is_not_found_until_it_is_shown_again(stocked: Database) -> None:
+    search = context_of(stocked, minilm(), OFFLINE).search
+
+    def found() -> bool:
+        return any(c.model_key == "civitai-1" for c in search("wanostyle", [], "sd15", Policy(), 10)["prompt"])
+
+    assert found()
+    with hidden(stocked, ["civitai-1"]):
+        assert not found()
+    assert found()
+
+
+def test_gold_prompts_are_read_and_a_wrong_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text(json.dumps({"prompt": "a b", "prompt_without_triggers": "a", "adapters": {"7": 0.5}}) + "\n")
+    assert read_gold(path) == [Prompt("a b", "a", {"civitai-7": 0.5})]
+    path.write_text('{"prompt": 1}\n')
+    with pytest.raises(BadRequest, match="holds no prompts"):
+        read_gold(path)
