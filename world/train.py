@@ -39,10 +39,10 @@ from stylus_gen.world.judge import Course, Judge, caption_table, examine, judge_
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.pictures import Grid, load_grid, load_more
 from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS, UNSEEN
-from stylus_gen.world.vae import build_vae, encode, vae_loss
+from stylus_gen.world.vae import build_vae, decoder_loss, encode, vae_loss
 
 SEED = 7
-BASE_STEPS = 2400
+BASE_STEPS = 1800
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,24 @@ def train_vae(shop: Workshop) -> None:
     note(shop, "vae", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
 
 
+def train_decoder(shop: Workshop) -> None:
+    """Train the decoder on, the encoder frozen: latents stay what they are, so base and adapters need not wait."""
+    done = shop.cache / "vae" / "decoder.json"
+    if done.is_file():
+        return
+    vae = load_vae(shop).requires_grad_(False)
+    vae.decoder.requires_grad_(True)
+    pixels = to_pixels(shop.grid.pixels[shop.grid.present]).to(shop.device)
+    schedule, began = shop.schedule(900, 1e-3, 50), time.monotonic()
+    loss = fit(
+        vae, lambda g: decoder_loss(vae, pixels, g, 32), schedule,
+        seed=SEED, checkpoint=shop.cache / "decoder.ckpt.safetensors", progress=show, label="decoder",
+    )  # fmt: skip
+    vae.save_pretrained(shop.cache / "vae")
+    done.write_text("{}\n", "utf-8")
+    note(shop, "decoder", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
+
+
 def train_base(shop: Workshop) -> None:
     """Train the UNet on the things that are not held back, in the base's style, and write the pipeline."""
     folder = shop.cache / "base"
@@ -162,6 +180,13 @@ def load_vae(shop: Workshop) -> Any:
     return AutoencoderKL.from_pretrained(shop.cache / "vae").eval().to(shop.device)
 
 
+def load_unet(shop: Workshop) -> Any:
+    """Read the trained base's UNet."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_pretrained(shop.cache / "base" / "unet").to(shop.device)
+
+
 def base_material(shop: Workshop, text: Any, tokenizer: Any, vae: Any) -> Material:
     """Encode the pictures that the base learns and 32 captions for each."""
     rng = random.Random(SEED)
@@ -176,10 +201,8 @@ def base_material(shop: Workshop, text: Any, tokenizer: Any, vae: Any) -> Materi
 
 def train_adapters(shop: Workshop) -> None:
     """Train the catalogue on the frozen base."""
-    from diffusers import UNet2DConditionModel
-
     clip, tokenizer = load_clip(shop.cache / "clip")
-    unet = UNet2DConditionModel.from_pretrained(shop.cache / "base" / "unet").requires_grad_(False).to(shop.device)
+    unet = load_unet(shop).requires_grad_(False)
     bench = Bench(clip.text.to(shop.device), tokenizer, load_vae(shop), unet, shop.grid, shop.share)
     began = time.monotonic()
     losses = make_adapters(catalogue(), bench, shop.cache / "adapters", show)
@@ -195,7 +218,10 @@ def ship(shop: Workshop) -> None:
     """Put what was trained where the package looks for it, with a manifest of hashes and the log of the run."""
     for part in ("base", "adapters", "judge"):
         shutil.rmtree(DATA / part, ignore_errors=True)
+    for part in ("adapters", "judge"):
         shutil.copytree(shop.cache / part, DATA / part)
+    clip, tokenizer = load_clip(shop.cache / "clip")
+    save_pipeline(clip.text, tokenizer, load_vae(shop).cpu(), load_unet(shop).cpu(), DATA / "base")
     for path in DATA.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.copy(shop.cache / "log.json", DATA / "training.json")
@@ -206,8 +232,8 @@ def ship(shop: Workshop) -> None:
 
 
 STAGES: dict[str, Callable[[Workshop], None]] = {
-    "clip": train_clip, "vae": train_vae, "base": train_base, "adapters": train_adapters, "judge": train_judge,
-    "ship": ship,
+    "clip": train_clip, "vae": train_vae, "decoder": train_decoder, "base": train_base,
+    "adapters": train_adapters, "judge": train_judge, "ship": ship,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from stylus_gen.world.augment import jitter, recolour
 
 CHANNELS = 8  # of the latent
 KL_WEIGHT = 1e-4
+SLIP = 0.06  # of the latents' deviation
 EDGE_WEIGHT = 1.0
 COLOUR_WEIGHT = 1.5  # without it green and purple are learnt last: most of L1 is light and dark
 
@@ -42,6 +43,18 @@ def vae_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -
 
 def _colours(y: Tensor, x: Tensor) -> Tensor:
     return F.l1_loss(y.diff(dim=1), x.diff(dim=1))
+
+
+def decoder_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -> Tensor:
+    """Compute the same loss for the decoder alone, on latents a little off, as a diffusion model leaves them."""
+    pick = torch.randint(len(pixels), (batch,), generator=generator).to(pixels.device)
+    x = recolour(jitter(pixels[pick], generator, 0.4), generator)
+    with torch.autocast(x.device.type, torch.bfloat16):
+        with torch.no_grad():
+            latents = vae.encode(x).latent_dist.mean
+        noise = torch.randn(latents.shape, generator=generator).to(x.device)
+        y = vae.decode(latents + SLIP * noise / vae.config.scaling_factor).sample.float()
+    return F.l1_loss(y, x) + EDGE_WEIGHT * _edges(y, x) + COLOUR_WEIGHT * _colours(y, x)
 
 
 def _edges(y: Tensor, x: Tensor) -> Tensor:
