@@ -16,7 +16,7 @@ from stylus_gen.world import adapters_path, base_path, write_manifest
 from stylus_gen.world.captions import build_tokenizer, corpus
 from stylus_gen.world.catalogue import catalogue
 from stylus_gen.world.effects import EFFECT_CODE
-from stylus_gen.world.exam import questions
+from stylus_gen.world.exam import Size, questions
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.lora import Lora, write_lora
 from stylus_gen.world.things import STYLES, SUBJECTS, THINGS, UNSEEN, held_out
@@ -123,8 +123,8 @@ def test_the_catalogue_is_as_mixed_as_a_real_one() -> None:
 
 def test_the_exam_asks_only_for_held_out_pictures_of_what_the_base_knows() -> None:
     everything = frozenset((t, s.name) for t in THINGS for s in STYLES)
-    asked = questions(everything, seed=1)
-    assert asked == questions(everything, seed=1)
+    asked = questions(everything, 1, Size())
+    assert asked == questions(everything, 1, Size())
     assert all(held_out(q.thing, q.style or "") for q in asked if q.sort == "style")
     assert all(q.thing not in UNSEEN and not q.by_hand for q in asked if q.sort == "plain")
     assert all(len(q.by_hand) == 2 for q in asked if q.sort == "both")
@@ -134,3 +134,28 @@ def test_the_shipped_world_is_within_sixty_megabytes_and_holds_the_whole_catalog
     data = adapters_path().parent
     assert sum(p.stat().st_size for p in data.rglob("*") if p.is_file()) <= 60 * 10**6
     assert {p.stem for p in adapters_path().glob("*.safetensors")} == {e.stem for e in catalogue()}
+
+
+def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> None:
+    from stylus_gen.eval.world import ARMS, evaluate_world
+    from stylus_gen.tools.embed import minilm
+    from stylus_gen.tools.plan import Plan, Planner, Verdict
+
+    def plan_nothing(prompt: str) -> Plan:
+        return Plan(
+            prompt=prompt, final_prompt=prompt, family="world", masks=((),),
+            verdict=Verdict(profile="personal", commercial_use=True), planner=Planner(name="nobody"),
+        )  # fmt: skip
+
+    size = Size(per_style=1, unseen=2, plain=2)
+    report = evaluate_world(plan_nothing, minilm(), out=tmp_path, progress=quiet, seeds=1, size=size, sweeps=False)
+    written = json.loads((tmp_path / "world.json").read_text())
+    assert set(written["arms"]) == set(ARMS)
+    for row in written["arms"].values():
+        assert set(row) == {"style_acc", "thing_acc", "clip", "dist", "diversity"}
+    assert set(written["no_adapter_needed"]) == {"base", "planned"}
+    assert set(written["judge"]) == {"style_acc", "thing_top1", "thing_top5"}
+    # A plan without adapters draws the base's own pictures.
+    assert report["arms"]["planned"] == report["arms"]["base"]
+    assert report["arms"]["by_hand"]["thing_acc"] > report["arms"]["base"]["thing_acc"]
+    assert (tmp_path / "world.png").stat().st_size > 10_000

@@ -27,9 +27,9 @@ from stylus_gen.world.vae import encode
 
 CAPTIONS = 12  # written for each picture
 
-# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take seven minutes on a core.
+# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take fifteen minutes on a core.
 BUDGET: dict[str, tuple[int, int, float]] = {
-    "style": (110, 24, 4e-3),
+    "style": (310, 24, 4e-3),
     "lite": (18, 24, 2e-3),
     "effect": (50, 24, 4e-3),
     "subject": (55, 12, 4e-3),

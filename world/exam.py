@@ -23,7 +23,16 @@ class Question:
     by_hand: tuple[str, ...]
 
 
-def questions(present: frozenset[tuple[str, str]], seed: int, per_style: int = 7, plain: int = 20) -> list[Question]:
+@dataclass(frozen=True)
+class Size:
+    """How many questions of each sort: held-out pairs a style, unseen things (alone, and in a style), plain things."""
+
+    per_style: int = 6
+    unseen: int = 20
+    plain: int = 16
+
+
+def questions(present: frozenset[tuple[str, str]], seed: int, size: Size) -> list[Question]:
     """Draw the exam: held-out thing × style pairs, unseen things, both at once, and things that need no adapter.
 
     ``present`` holds the (thing, style) pairs that were drawn by somebody: only those have a true picture.
@@ -34,11 +43,12 @@ def questions(present: frozenset[tuple[str, str]], seed: int, per_style: int = 7
     asked: list[Question] = []
     for style in STYLES:
         held = [t for t in seen if held_out(t, style.name) and (t, style.name) in present]
-        asked += [_ask(t, style.name, right) for t in rng.sample(held, min(per_style, len(held)))]
-    asked += [_ask(thing, None, right) for thing in SUBJECTS]
+        asked += [_ask(t, style.name, right) for t in rng.sample(held, min(size.per_style, len(held)))]
+    subjects = SUBJECTS[: size.unseen]
+    asked += [_ask(thing, None, right) for thing in subjects]
     drawn = [style.name for style in STYLES if style.name in right]
-    asked += [_ask(t, s, right) for t, s in zip(SUBJECTS, drawn * 3, strict=False) if (t, s) in present]
-    return asked + [_ask(thing, None, right) for thing in rng.sample(seen, plain)]
+    asked += [_ask(t, s, right) for t, s in zip(subjects, drawn * 3, strict=False) if (t, s) in present]
+    return asked + [_ask(thing, None, right) for thing in rng.sample(seen, size.plain)]
 
 
 def _right_adapters() -> dict[str, str]:

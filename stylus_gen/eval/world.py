@@ -18,7 +18,7 @@ import numpy.typing as npt
 from stylus_gen.eval.scores import Scores, bootstrap, mean_row, score
 from stylus_gen.world import adapters_path, base_path, judge_path
 from stylus_gen.world.catalogue import WEIGHT, catalogue
-from stylus_gen.world.exam import Question, questions, sound
+from stylus_gen.world.exam import Question, Size, questions, sound
 
 if TYPE_CHECKING:
     from stylus_gen.tools.diffusion.studio import Studio
@@ -46,7 +46,14 @@ class Drawing:
 
 
 def evaluate_world(
-    plan: Planning, embedder: Embedder, *, out: Path, seeds: int = 2, progress: Progress, per_style: int = 7
+    plan: Planning,
+    embedder: Embedder,
+    *,
+    out: Path,
+    progress: Progress,
+    seeds: int = 2,
+    size: Size | None = None,
+    sweeps: bool = True,
 ) -> dict[str, Any]:
     """Draw and score all arms; write ``world.json`` and the contact sheet ``world.png`` into ``out``.
 
@@ -58,7 +65,7 @@ def evaluate_world(
 
     judge = load_judge(judge_path())
     truth, facts = load_truth(judge_path())
-    asked = questions(truth.pairs, SEED, per_style, plain=20)
+    asked = questions(truth.pairs, SEED, size or Size())
     studio = open_studio(str(base_path()), family="world")
     files = {path.stem: path for path in adapters_path().glob("*.safetensors")}
     arms = _arms(asked, plan, embedder, progress)
@@ -68,9 +75,10 @@ def evaluate_world(
         progress(i, len(arms) + 1, f"drawing {arm}")
         pictures[arm] = draw_all(drawings, studio, files, seeds)
         scores[arm] = score([d.question for d in drawings], pictures[arm], judge, truth)
-    progress(len(arms), len(arms) + 1, "weight sweeps")
-    sweeps = {stem: _sweep(stem, asked, studio, files, judge, truth) for stem in SWEPT}
-    report = {**summarise(asked, scores), "sweeps": sweeps, "judge": facts, "seeds": seeds}
+    report = {**summarise(asked, scores), "judge": facts, "seeds": seeds}
+    if sweeps:
+        progress(len(arms), len(arms) + 1, "weight sweeps")
+        report["sweeps"] = {stem: _sweep(stem, asked, studio, files, judge, truth) for stem in SWEPT}
     write_results(report, arms, pictures, out)
     return report
 
