@@ -19,6 +19,7 @@ FAMILIES: tuple[str, ...] = get_args(Family)
 # Read in order: the first pattern found in the lower-cased name decides.
 _NAMES: tuple[tuple[str, Family], ...] = (
     (r"stylus[-_ ]world", "world"),
+    (r"ssd[-_ ]?1b", "unknown"),  # a pruned SDXL: other adapters' shapes do not fit it
     (r"pony", "pony"),
     (r"illustrious", "illustrious"),
     (r"noob", "noobai"),

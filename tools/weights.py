@@ -30,7 +30,9 @@ DEFAULT_WEIGHT = 0.85
 
 
 def recommend_weight(card: Card) -> tuple[float, WeightSource]:
-    """Return a weight and its source: use on the card's example prompts, else the author's words, else the kind's."""
+    """Return a weight and its source: the user's own, else use on the examples, else the author's words, the kind's."""
+    if card.weight is not None and card.weight_source == "user":
+        return card.weight, "user"
     used = [e.weight for e in card.examples if e.weight is not None and 0 < e.weight <= 2]
     if used:
         return round(median(used), 2), "examples"
