@@ -18,11 +18,16 @@ from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES
 from stylus_gen.tools.triggers import clean_text, gives_orders
 
-DESK = 5200
-"""Characters of all candidates together, about 1,600 tokens."""
+DESK = 3300
+"""Bytes of all candidates together, about 1,100 tokens."""
 
-NAME, TRIGGERS, ABOUT = 40, 40, 70
-"""Characters of one candidate's fields: with the rest of its line about 55 tokens."""
+NAME, TRIGGERS, ABOUT = 36, 32, 44
+"""Bytes of one candidate's texts: with the rest of its line at most 60 tokens, also in scripts that cost more."""
+
+COLUMNS = "Candidates, one JSON array a line: id, concepts, kind, name, triggers, p, about."
+
+SPAN, REASON, CONCEPTS, REFUSED = 80, 100, 12, 12
+"""Limits of an answer: characters of a span and of a reason, concepts, refused candidates in one group."""
 
 _KINDS = [kind for kind in get_args(Kind) if kind not in ("slider", "accelerator")]
 _CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
@@ -39,7 +44,7 @@ def brief(state: State) -> str:
         if state.pinned:
             names = [_quote(choice.candidate.name, NAME) for choice in state.pinned]
             lines.append(f"Already chosen by the user: {json.dumps(names, ensure_ascii=False)}")
-        lines += desk(state).values()
+        lines += [COLUMNS, *desk(state).values()]
     return "\n".join(lines)
 
 
@@ -58,7 +63,7 @@ def desk(state: State) -> dict[str, str]:
         if name in lines or candidate.adapter_id in pinned:
             continue
         line = _line(name, best, asked[candidate.adapter_id])
-        room -= len(line)
+        room -= len(line.encode())
         if room < 0:
             break
         lines[name] = line
@@ -70,22 +75,19 @@ def _by_turns(rankings: Iterable[list[Candidate]]) -> Iterable[Candidate]:
 
 
 def _line(handle: str, candidate: Candidate, places: list[str]) -> str:
-    triggers = [word for group in candidate.trigger_groups for word in group]
-    facts = {
-        "id": handle,
-        "for": places[:3],
-        "kind": candidate.kind,
-        "name": _quote(candidate.name, NAME),
-        "triggers": _quote(", ".join(triggers), TRIGGERS),
-        "p": round(candidate.score, 2),
-        "about": _quote(candidate.summary, ABOUT),
-    }
-    return json.dumps({k: v for k, v in facts.items() if v != ""}, ensure_ascii=False, separators=(",", ":"))
+    triggers = ", ".join(word for group in candidate.trigger_groups for word in group)
+    about = candidate.summary.removeprefix(f"{candidate.kind}; ")
+    texts = [_quote(candidate.name, NAME), _quote(triggers, TRIGGERS), round(candidate.score, 2), _quote(about, ABOUT)]
+    facts = [handle, " ".join(places[:3]), candidate.kind, *texts]
+    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
 def _quote(text: str, limit: int) -> str:
     """Cut a stranger's text to length, and keep back one that gives orders: the whole of it, not only what is shown."""
-    return "" if gives_orders(text) else clean_text(text, limit)
+    if gives_orders(text):
+        return ""
+    text = clean_text(text, limit)
+    return text if len(text.encode()) <= limit else text.encode()[: limit - 3].decode(errors="ignore") + "…"
 
 
 def schemas(state: State) -> list[dict[str, Any]]:
@@ -102,36 +104,39 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
+def _list(items: dict[str, Any], most: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "maxItems": most}
+
+
+def _text(most: int) -> dict[str, Any]:
+    # Bounded, because a server that holds a weak model to a grammar lets it write until it is cut.
+    return {"type": "string", "maxLength": most}
 
 
 def _enum(values: Iterable[str]) -> dict[str, Any]:
     return {"type": "string", "enum": list(values)}
 
 
-_TEXT = {"type": "string"}
-
-
 def _segment(state: State) -> dict[str, Any]:
-    span = _object({"text": _TEXT, "kind": _enum(_KINDS)})
-    return _function("segment_prompt", "Name the concepts.", {"concepts": _list(span)})
+    span = _object({"text": _text(SPAN), "kind": _enum(_KINDS)})
+    return _function("segment_prompt", "Name the concepts.", {"concepts": _list(span, CONCEPTS)})
 
 
 def _search(state: State) -> dict[str, Any]:
-    return _function("search_adapters", "Search for these concepts, by their text.", {"concepts": _list(_TEXT)})
+    return _function("search_adapters", "Search for these, by text.", {"concepts": _list(_text(SPAN), CONCEPTS)})
 
 
 def _prune(state: State) -> dict[str, Any]:
     adapter, concept = _enum(desk(state) or [""]), _enum(state.places())
-    keep = _object({"adapter": adapter, "concept": concept, "reason": _TEXT})
-    refuse = _object({"adapters": _list(adapter), "code": _enum(_CODES), "reason": _TEXT})
-    return _function("prune_candidates", "Keep or refuse.", {"keep": _list(keep), "refuse": _list(refuse)})
+    keep = _object({"adapter": adapter, "concept": concept, "reason": _text(REASON)})
+    refuse = _object({"adapters": _list(adapter, REFUSED), "code": _enum(_CODES), "reason": _text(REASON)})
+    lists = {"keep": _list(keep, state.request.max_adapters), "refuse": _list(refuse, len(_CODES))}
+    return _function("prune_candidates", "Keep or refuse.", lists)
 
 
 def _masks(state: State) -> dict[str, Any]:
     concepts = _enum([*(c.id for c in state.concepts or ()), WHOLE])
-    return _function("pick_masks", "Pick the masks.", {"alternate": _list(concepts)})
+    return _function("pick_masks", "Pick the masks.", {"alternate": _list(concepts, CONCEPTS)})
 
 
 _SCHEMAS = {

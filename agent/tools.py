@@ -21,7 +21,7 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.masks import pick_masks
 from stylus_gen.tools.plan import Candidate, Concept, Rejection
 from stylus_gen.tools.prune import Choice, prune
-from stylus_gen.tools.segment import place_concepts
+from stylus_gen.tools.segment import occurs, place_concepts
 from stylus_gen.tools.triggers import clean_text
 
 PER_CONCEPT = 10
@@ -86,9 +86,12 @@ class PickMasks(BaseModel):
 
 
 def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[Update, str]:
-    """Place the spans in the prompt."""
+    """Place the spans in the prompt. A span that is not there is left out, if others are."""
+    spans: list[tuple[str, Kind]] = [(span.text, span.kind) for span in args.concepts]
+    prompt = state.request.prompt
+    there = [span for span in spans if occurs(prompt, span[0])]
     try:
-        concepts = place_concepts(state.request.prompt, [(span.text, span.kind) for span in args.concepts])
+        concepts = place_concepts(prompt, there or spans)
     except BadRequest as error:
         raise Fault(error.message) from None
     return {"concepts": concepts}, ", ".join(f"{c.id}={c.text!r}" for c in concepts) or "no concepts"
@@ -98,9 +101,10 @@ def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[U
     """Ask the catalogue for candidates, for the concepts named and for the prompt as a whole."""
     known = {concept.text.casefold(): concept for concept in state.concepts or ()}
     known |= {concept.id: concept for concept in state.concepts or ()}
-    if missing := [text for text in args.concepts if text.casefold() not in known]:
-        raise Fault(f"not among the concepts: {missing}; the concepts are {[c.text for c in state.concepts or ()]}")
-    wanted = {known[text.casefold()].id: known[text.casefold()] for text in args.concepts}
+    texts = [text for text in args.concepts if text.casefold() in known]
+    if args.concepts and not texts:
+        raise Fault(f"not among the concepts: {args.concepts}; they are {[c.text for c in state.concepts or ()]}")
+    wanted = {known[text.casefold()].id: known[text.casefold()] for text in texts}
     request = state.request
     found = context.search(request.prompt, list(wanted.values()), request.family, request.policy, PER_CONCEPT)
     banned = set(request.banned)

@@ -109,8 +109,12 @@ def test_the_most_restrictive_licence_wins_and_credit_is_written() -> None:
 
 def test_the_trigger_group_that_the_prompt_speaks_of_is_chosen() -> None:
     groups = [("miku", "school uniform"), ("miku", "winter coat")]
-    assert fit_group(groups, "miku", "miku in a winter coat") == ("miku", "winter coat")
-    assert fit_group(groups, "girl", "a girl") == ("miku", "school uniform")
+    assert fit_group(groups, "miku in a winter coat") == ("miku", "winter coat")
+    assert fit_group(groups, "a girl") == ("miku", "school uniform")
+
+
+def test_plain_looks_are_no_trigger_if_there_are_others() -> None:
+    assert fit_group([("1girl", "solo"), ("miku",)], "1girl, solo, a beach") == ("miku",)
 
 
 def test_trigger_words_go_in_front_once() -> None:

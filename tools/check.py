@@ -100,7 +100,7 @@ def _policy(card: Card, policy: Policy) -> Iterator[Finding]:
 
 
 def _triggers(prompt: str, card: Card) -> Iterator[Finding]:
-    words = fit_group(card.trigger_groups, prompt, prompt)
+    words = fit_group(card.trigger_groups, prompt)
     if words and not any(has_words(prompt, word) for word in words):
         say = f"the prompt has none of its trigger words; add {', '.join(words)!r}"
         yield Finding(level="warning", code="no_trigger", adapter=_title(card), message=say)

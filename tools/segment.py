@@ -63,6 +63,11 @@ def place_concepts(prompt: str, spans: Sequence[tuple[str, Kind]]) -> list[Conce
     return _number(prompt, sorted(found)[:MAX_CONCEPTS])
 
 
+def occurs(prompt: str, text: str) -> bool:
+    """Tell whether words occur in a prompt, whatever their case and spacing."""
+    return _find(prompt, text.strip(), set()) is not None
+
+
 def _number(prompt: str, spans: Sequence[Span]) -> list[Concept]:
     return [
         Concept(id=f"c{i}", text=prompt[start:end], start=start, end=end, kind=kind)
