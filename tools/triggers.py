@@ -65,7 +65,7 @@ def has_words(prompt: str, words: str) -> bool:
 def fit_group(groups: Iterable[Sequence[str]], prompt: str) -> tuple[str, ...]:
     """Choose the trigger group that fits: the one that most of is in the prompt, else the author's first.
 
-    Groups such as "1girl, solo" are no triggers unless there is nothing else. Returns at most `MAX_WORDS` cleaned words.
+    Groups such as "1girl, solo" are no triggers unless there is nothing else. At most `MAX_WORDS` words, cleaned.
     Of 1,177 real prompts whose trigger words were cut out, the group so chosen has some of them back in 90 %.
     """
     cleaned = [tuple(dict.fromkeys(w for w in map(clean_trigger, group) if w))[:MAX_WORDS] for group in groups]
