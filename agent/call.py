@@ -21,6 +21,10 @@ from stylus_gen.tools.errors import Unavailable
 _BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, openai.APIError)
 
 
+WAIT = 1.0
+"""Seconds to wait after a server's error, where it does not say."""
+
+
 class Refused(Exception):
     """The server does not take this form of question (HTTP 400, 422, 501): ask in another form."""
 
@@ -79,4 +83,10 @@ def _by_status(error: openai.APIStatusError) -> Exception:
         return Unavailable("the model server does not know this model (HTTP 404); check STYLUS_MODEL and its base URL")
     if code in (400, 422, 501):
         return Refused(f"the model server refuses the question (HTTP {code})")
-    return ModelFailed(f"the model server answered HTTP {code}" + (": too many requests" if code == 429 else ""))
+    reason = f"the model server answered HTTP {code}" + (": too many requests" if code == 429 else "")
+    return ModelFailed(reason, _wait(error.response.headers.get("retry-after", "")))
+
+
+def _wait(asked: str) -> float:
+    """Read how many seconds a busy server asks for; a date, or nothing, is taken as `WAIT`."""
+    return float(asked) if asked.isdecimal() else WAIT

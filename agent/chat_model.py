@@ -6,6 +6,7 @@ clients' own are off.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from collections.abc import MutableMapping
@@ -56,7 +57,7 @@ def open_chat_model(name: str, *, base_url: str | None = None, api_key: str | No
     from langchain.chat_models import init_chat_model
 
     options = _litellm(name, base_url, api_key) if provider == "litellm" else _openai(name, base_url, api_key)
-    opened: BaseChatModel = init_chat_model(model, model_provider=provider, max_retries=0, max_tokens=ANSWER, **options)
+    opened: BaseChatModel = init_chat_model(model, model_provider=provider, max_tokens=ANSWER, **options)
     return opened
 
 
@@ -64,6 +65,7 @@ def _openai(name: str, base_url: str | None, api_key: str | None) -> dict[str, A
     if base_url:
         # Never the key of OPENAI_API_KEY: it is not meant for this server. Local servers read the older max_tokens.
         return {
+            "max_retries": 0,
             "base_url": base_url,
             "api_key": api_key or "none",
             "temperature": 0,
@@ -75,7 +77,7 @@ def _openai(name: str, base_url: str | None, api_key: str | None) -> dict[str, A
         raise Unavailable(
             f"{name!r} needs a key; set STYLUS_MODEL_API_KEY, or STYLUS_MODEL_BASE_URL for your own server"
         )
-    return {"api_key": key}
+    return {"max_retries": 0, "api_key": key}
 
 
 def _litellm(name: str, base_url: str | None, api_key: str | None) -> dict[str, Any]:
@@ -84,4 +86,8 @@ def _litellm(name: str, base_url: str | None, api_key: str | None) -> dict[str, 
     # Read on import: otherwise it fetches a price list from the network, and a .env file from the working directory.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"
-    return {key: value for key, value in {"api_base": base_url, "api_key": api_key}.items() if value}
+    litellm: Any = importlib.import_module("litellm")
+    litellm.suppress_debug_info = True  # it prints advice to the terminal with every error
+    given = {key: value for key, value in {"api_base": base_url, "api_key": api_key}.items() if value}
+    # Here 1 is a number of attempts; the client below it would try twice more by itself.
+    return {"max_retries": 1, "model_kwargs": {"max_retries": 0, "num_retries": 0}, **given}

@@ -25,3 +25,4 @@ class AgentContext:
     cards: Cards
     planner: Planner
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep

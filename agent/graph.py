@@ -83,13 +83,16 @@ def think(state: State, runtime: Runtime[AgentContext]) -> Update:
     offline = context.planner.mode == "rules"
     reason = None if offline else state.handed_over or spent(state)
     think = OFFLINE.think if reason else context.planner.think
+    seconds = state.request.budget.seconds - state.seconds
     try:
-        message = think(state, state.request.budget.seconds - state.seconds)
+        message = think(state, seconds)
         mode = message.response_metadata.get("mode", state.mode)
         update: Update = {"exchange": [*state.exchange, message], "tokens": _add(state.tokens, message), "mode": mode}
     except ModelFailed as failed:
         note = HumanMessage(f"The last call failed: {failed}")
         faults = state.faults + 1
+        if faults <= FAULTS:
+            context.sleep(min(failed.wait, max(0, seconds - (context.clock() - started))))
         update = {"exchange": [note], "faults": faults, "tokens": _called(state.tokens)}
         reason = str(failed) if faults > FAULTS else None
     spent_ms = (context.clock() - started) * 1000

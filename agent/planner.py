@@ -24,4 +24,11 @@ class Planner:
 
 
 class ModelFailed(Exception):
-    """A call to the model came to nothing, and another may not: rate limit, server error, time-out, broken answer."""
+    """A call to the model came to nothing, and another may not: rate limit, server error, time-out, broken answer.
+
+    ``wait`` is how many seconds to leave the server in peace.
+    """
+
+    def __init__(self, message: str, wait: float = 0) -> None:
+        super().__init__(message)
+        self.wait = wait

@@ -56,6 +56,7 @@ class Shelf:
 
     def __init__(self, cards: Sequence[Card] = CARDS) -> None:
         self.known = {card.id: card for card in cards}
+        self.waits: list[float] = []
 
     def cards(self, ids: Sequence[str]) -> list[Card]:
         return [self.known[i] for i in ids if i in self.known]
@@ -84,7 +85,7 @@ class Shelf:
         )
 
     def context(self, planner: Planner = OFFLINE) -> AgentContext:
-        return AgentContext(self.search, self.cards, planner)
+        return AgentContext(self.search, self.cards, planner, sleep=self.waits.append)
 
 
 def ask(prompt: str = "a watercolor fox in the snow", **fields: Any) -> PlanRequest:
@@ -240,6 +241,20 @@ def test_a_spent_budget_hands_over_to_the_offline_planner(budget: Budget, why: s
     assert any(why in warning for warning in plan.warnings)
 
 
+def test_a_busy_server_is_left_in_peace_as_long_as_it_asks() -> None:
+    def busy(handler: Handler, body: Body) -> None:
+        handler.send_response(429)
+        handler.send_header("Retry-After", "7")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    shelf = Shelf()
+    with chat_server(busy, message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A1"), MASKS])) as (url, _):
+        plan = plan_prompt(ask(), shelf.context(open_planner("openai:stub", base_url=url)))
+    assert shelf.waits == [7]
+    assert plan.planner.name == "openai:stub"
+
+
 def test_a_model_that_stalls_is_left_when_the_seconds_are_spent() -> None:
     def drip(handler: Handler, body: Body) -> None:
         handler.send(200, b" ", length=1000)
@@ -266,11 +281,25 @@ def test_an_unreachable_server_is_an_error() -> None:
         plan_prompt(ask(), Shelf().context(open_planner("openai:stub", base_url=url)))
 
 
-@pytest.mark.parametrize(("name", "words"), [("gpt", "expected openai:NAME"), ("openai:gpt", "needs a key")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpt", "expected openai:NAME"),
+        ("openai:gpt", "needs a key"),
+        ("litellm:gpt", "pip install 'stylus-gen.litellm.'"),
+    ],
+)
 def test_a_model_that_cannot_be_opened_is_an_error(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises((BadRequest, Unavailable), match=words):
         open_planner(name)
+
+
+def test_a_model_beyond_this_machine_can_be_made_impossible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylus_gen.agent.chat_model.remote_allowed", False)
+    with pytest.raises(Unavailable, match="switched off"):
+        open_planner("openai:gpt", api_key="x")
 
 
 def test_the_users_key_for_another_server_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
