@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any, get_args
 
+from stylus_gen.agent.schema import array, choice, function, record, text
 from stylus_gen.agent.stage import OFFERED, stage_of
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.card import Kind
@@ -42,7 +43,7 @@ def brief(state: State) -> str:
     if stage_of(state) == "judge":
         lines.append(f"At most {state.request.max_adapters} adapters, {PER_CONCEPT} a concept, {STYLES} styles.")
         if state.pinned:
-            names = [_quote(choice.candidate.name, NAME) for choice in state.pinned]
+            names = [quote(choice.candidate.name, NAME) for choice in state.pinned]
             lines.append(f"Already chosen by the user: {json.dumps(names, ensure_ascii=False)}")
         lines += [COLUMNS, *desk(state).values()]
     return "\n".join(lines)
@@ -77,17 +78,17 @@ def _by_turns(rankings: Iterable[list[Candidate]]) -> Iterable[Candidate]:
 def _line(handle: str, candidate: Candidate, places: list[str]) -> str:
     triggers = ", ".join(word for group in candidate.trigger_groups for word in group)
     about = candidate.summary.removeprefix(f"{candidate.kind}; ")
-    texts = [_quote(candidate.name, NAME), _quote(triggers, TRIGGERS), round(candidate.score, 2), _quote(about, ABOUT)]
+    texts = [quote(candidate.name, NAME), quote(triggers, TRIGGERS), round(candidate.score, 2), quote(about, ABOUT)]
     facts = [handle, " ".join(places[:3]), candidate.kind, *texts]
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
-def _quote(text: str, limit: int) -> str:
+def quote(told: str, limit: int) -> str:
     """Cut a stranger's text to length, and keep back one that gives orders: the whole of it, not only what is shown."""
-    if gives_orders(text):
+    if gives_orders(told):
         return ""
-    text = clean_text(text, limit)
-    return text if len(text.encode()) <= limit else text.encode()[: limit - 3].decode(errors="ignore") + "…"
+    told = clean_text(told, limit)
+    return told if len(told.encode()) <= limit else told.encode()[: limit - 3].decode(errors="ignore") + "…"
 
 
 def schemas(state: State) -> list[dict[str, Any]]:
@@ -95,48 +96,26 @@ def schemas(state: State) -> list[dict[str, Any]]:
     return [_SCHEMAS[name](state) for name in OFFERED[stage_of(state)]]
 
 
-def _function(name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    parameters = _object(properties)
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _list(items: dict[str, Any], most: int) -> dict[str, Any]:
-    return {"type": "array", "items": items, "maxItems": most}
-
-
-def _text(most: int) -> dict[str, Any]:
-    # Bounded, because a server that holds a weak model to a grammar lets it write until it is cut.
-    return {"type": "string", "maxLength": most}
-
-
-def _enum(values: Iterable[str]) -> dict[str, Any]:
-    return {"type": "string", "enum": list(values)}
-
-
 def _segment(state: State) -> dict[str, Any]:
-    span = _object({"text": _text(SPAN), "kind": _enum(_KINDS)})
-    return _function("segment_prompt", "Name the concepts.", {"concepts": _list(span, CONCEPTS)})
+    span = record({"text": text(SPAN), "kind": choice(_KINDS)})
+    return function("segment_prompt", "Name the concepts.", {"concepts": array(span, CONCEPTS)})
 
 
 def _search(state: State) -> dict[str, Any]:
-    return _function("search_adapters", "Search for these, by text.", {"concepts": _list(_text(SPAN), CONCEPTS)})
+    return function("search_adapters", "Search for these, by text.", {"concepts": array(text(SPAN), CONCEPTS)})
 
 
 def _prune(state: State) -> dict[str, Any]:
-    adapter, concept = _enum(desk(state) or [""]), _enum(state.places())
-    keep = _object({"adapter": adapter, "concept": concept, "reason": _text(REASON)})
-    refuse = _object({"adapters": _list(adapter, REFUSED), "code": _enum(_CODES), "reason": _text(REASON)})
-    lists = {"keep": _list(keep, state.request.max_adapters), "refuse": _list(refuse, len(_CODES))}
-    return _function("prune_candidates", "Keep or refuse.", lists)
+    adapter, concept = choice(desk(state) or [""]), choice(state.places())
+    keep = record({"adapter": adapter, "concept": concept, "reason": text(REASON)})
+    refuse = record({"adapters": array(adapter, REFUSED), "code": choice(_CODES), "reason": text(REASON)})
+    lists = {"keep": array(keep, state.request.max_adapters), "refuse": array(refuse, len(_CODES))}
+    return function("prune_candidates", "Keep or refuse.", lists)
 
 
 def _masks(state: State) -> dict[str, Any]:
-    concepts = _enum([*(c.id for c in state.concepts or ()), WHOLE])
-    return _function("pick_masks", "Pick the masks.", {"alternate": _list(concepts, CONCEPTS)})
+    concepts = choice([*(c.id for c in state.concepts or ()), WHOLE])
+    return function("pick_masks", "Pick the masks.", {"alternate": array(concepts, CONCEPTS)})
 
 
 _SCHEMAS = {

@@ -8,9 +8,14 @@ from random import Random
 
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh, edit_plan
+from stylus_gen.agent.planner import ModelFailed
+from stylus_gen.agent.revision import read_answer
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Assignment, Plan
 from stylus_gen.tools.triggers import plain
+
+SECONDS = 30.0
+"""How long a chat model may take to read a line."""
 
 LESS, MORE = 0.7, 1.3
 """Factors of one step down or up in weight."""
@@ -37,10 +42,26 @@ HINT = (
 
 
 def revise_plan(plan: Plan, text: str, context: AgentContext) -> Plan:
-    """Edit a plan as a follow-up line asks. Raises BadRequest for a line that is no edit."""
-    for edit in read_followup(plan, text):
+    """Edit a plan as a follow-up line asks; a chat model, if there is one, reads what the rules do not.
+
+    Raises BadRequest for a line that is no edit.
+    """
+    try:
+        edits = read_followup(plan, text)
+    except BadRequest as error:
+        edits = _ask(plan, text, context, error)
+    for edit in edits:
         plan = edit_plan(plan, edit, context)
     return plan
+
+
+def _ask(plan: Plan, text: str, context: AgentContext, unread: BadRequest) -> list[Edit]:
+    if context.planner.revise is None or not text.strip():
+        raise unread
+    try:
+        return read_answer(plan, context.planner.revise(plan, text, SECONDS))
+    except ModelFailed as failed:
+        raise BadRequest(f"{unread.message} (the model was asked as well: {failed})") from None
 
 
 def read_followup(plan: Plan, text: str) -> list[Edit]:

@@ -8,19 +8,25 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage
 
 from stylus_gen.agent.state import Mode, State
+from stylus_gen.tools.plan import Plan
 
 Think = Callable[[State, float], AIMessage]
 """(state, seconds left) to a message with the next tool calls. Raises `ModelFailed` where no answer came."""
 
 
+Revise = Callable[[Plan, str, float], AIMessage]
+"""(plan, a person's line, seconds) to a message that calls ``edit_plan``. The offline rules have none."""
+
+
 @dataclass(frozen=True)
 class Planner:
-    """A name, the function, how it is spoken to, and the version of its prompts."""
+    """A name, the function, how it is spoken to, the version of its prompts, and how it reads follow-up lines."""
 
     name: str
     think: Think
     mode: Mode = "rules"
     prompt_version: str | None = None
+    revise: Revise | None = None
 
 
 class ModelFailed(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -17,10 +18,12 @@ from langchain_core.messages.ai import UsageMetadata
 from stylus_gen.agent.call import Refused, call_model
 from stylus_gen.agent.desk import brief, schemas
 from stylus_gen.agent.planner import Planner
+from stylus_gen.agent.revision import brief_plan, edit_schema
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import Mode, State
 from stylus_gen.agent.templates import prompt_version, read_template
 from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.plan import Plan
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -32,32 +35,50 @@ ECHO = 600
 """Characters of a bad answer that are shown to the model again."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked: the rules it plays by, the facts, the tools it may call, what went wrong so far."""
+
+    rules: str
+    facts: str
+    tools: Sequence[dict[str, Any]]
+    exchange: Sequence[BaseMessage] = ()
+
+
 def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mode], key: str) -> Planner:
     """Make a planner of a chat model; ``modes`` remembers under ``key`` how it is spoken to."""
 
-    def think(state: State, seconds: float) -> AIMessage:
-        answer = ask(model, state.mode or modes.get(key, "tools"), state, seconds)
+    def speak(mode: Mode | None, question: Question, seconds: float) -> AIMessage:
+        answer = ask(model, mode or modes.get(key, "tools"), question, seconds)
         if answer.tool_calls:
             modes[key] = answer.response_metadata["mode"]
         return answer
 
-    return Planner(name=name, think=think, mode="tools", prompt_version=prompt_version())
+    def think(state: State, seconds: float) -> AIMessage:
+        template = read_template("judge" if stage_of(state) in ("judge", "mask") else "segment")
+        return speak(state.mode, Question(template.text, brief(state), schemas(state), state.exchange), seconds)
+
+    def revise(plan: Plan, line: str, seconds: float) -> AIMessage:
+        question = Question(read_template("revise").text, brief_plan(plan, line), [edit_schema(plan)])
+        return speak(None, question, seconds)
+
+    return Planner(name=name, think=think, mode="tools", prompt_version=prompt_version(), revise=revise)
 
 
-def ask(model: BaseChatModel, mode: Mode, state: State, seconds: float) -> AIMessage:
-    """Ask for the next step. The answer's ``response_metadata["mode"]`` is the way to ask the next question.
+def ask(model: BaseChatModel, mode: Mode, question: Question, seconds: float) -> AIMessage:
+    """Ask a question. The answer's ``response_metadata["mode"]`` is the way to ask the next one.
 
     Raises ModelFailed where another try may help, Unavailable where it cannot.
     """
-    bound, messages = _question(model, mode, state)
+    bound, messages = _put(model, mode, question)
     try:
         answer = call_model(seconds, lambda: bound.invoke(messages, timeout=seconds))
     except Refused as refused:
         if mode not in NEXT:
             raise Unavailable(f"{refused}, in every form; check STYLUS_MODEL and the server's log") from None
-        return ask(model, NEXT[mode], state, seconds)
+        return ask(model, NEXT[mode], question, seconds)
     native = [{**call, "id": call.get("id") or f"call-{i}"} for i, call in enumerate(answer.tool_calls)]
-    calls = native or _parsed(answer.text, state)
+    calls = native or _parsed(answer.text, [tool["function"]["name"] for tool in question.tools])
     return AIMessage(
         answer.text[:ECHO],
         tool_calls=calls,
@@ -66,16 +87,15 @@ def ask(model: BaseChatModel, mode: Mode, state: State, seconds: float) -> AIMes
     )
 
 
-def _question(model: BaseChatModel, mode: Mode, state: State) -> tuple[Any, list[BaseMessage]]:
-    template = read_template("judge" if stage_of(state) in ("judge", "mask") else "segment")
-    tools = schemas(state)
-    facts = HumanMessage(brief(state))
+def _put(model: BaseChatModel, mode: Mode, question: Question) -> tuple[Any, list[BaseMessage]]:
+    facts = HumanMessage(question.facts)
     if mode == "tools":
-        return model.bind_tools(tools, tool_choice="required"), [SystemMessage(template.text), facts, *state.exchange]
-    schema = tools[0]["function"]["parameters"]
-    only = f"{template.text}\n\nAnswer with one JSON object of this schema and nothing else:\n{json.dumps(schema)}"
-    bound = model.bind(response_format=_response_format(schema)) if mode == "schema" else model
-    return bound, [SystemMessage(only), facts, *map(_as_text, state.exchange)]
+        bound = model.bind_tools(question.tools, tool_choice="required")
+        return bound, [SystemMessage(question.rules), facts, *question.exchange]
+    schema = question.tools[0]["function"]["parameters"]
+    only = f"{question.rules}\n\nAnswer with one JSON object of this schema and nothing else:\n{json.dumps(schema)}"
+    bare: Any = model.bind(response_format=_response_format(schema)) if mode == "schema" else model
+    return bare, [SystemMessage(only), facts, *map(_as_text, question.exchange)]
 
 
 def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
@@ -89,8 +109,8 @@ def _as_text(message: BaseMessage) -> BaseMessage:
     return HumanMessage(message.text) if isinstance(message, ToolMessage) else message
 
 
-def _parsed(text: str, state: State) -> list[Any]:
-    """Read one JSON answer as the tool calls of its stage; nothing where there is no JSON object in it.
+def _parsed(text: str, names: Sequence[str]) -> list[Any]:
+    """Read one JSON answer as calls of the tools of these names; nothing where there is no JSON object in it.
 
     Some models write a tool call as text: its arguments are what counts.
     """
@@ -98,7 +118,7 @@ def _parsed(text: str, state: State) -> list[Any]:
     if args is None:
         return []
     args = next((args[key] for key in ("arguments", "parameters") if isinstance(args.get(key), dict)), args)
-    first, *others = [tool["function"]["name"] for tool in schemas(state)]
+    first, *others = names
     calls = [(first, args)]
     if "search_adapters" in others:
         spans = args.get("concepts")
@@ -106,7 +126,7 @@ def _parsed(text: str, state: State) -> list[Any]:
         calls.append(("search_adapters", {"concepts": texts}))
     if "pick_masks" in others:
         calls.append(("pick_masks", {"alternate": []}))
-    return [{"name": name, "args": args, "id": f"{name}-{state.faults}"} for name, args in calls]
+    return [{"name": name, "args": args, "id": name} for name, args in calls]
 
 
 def _first_object(text: str) -> dict[str, Any] | None:

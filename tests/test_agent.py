@@ -96,6 +96,11 @@ def names(plan: Plan) -> list[str]:
     return [assignment.name for assignment in plan.assignments]
 
 
+@pytest.fixture(autouse=True)
+def no_remote_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylus_gen.agent.chat_model.remote_allowed", False)
+
+
 # The offline planner
 
 
@@ -291,13 +296,13 @@ def test_an_unreachable_server_is_an_error() -> None:
 )
 def test_a_model_that_cannot_be_opened_is_an_error(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("stylus_gen.agent.chat_model.remote_allowed", True)
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises((BadRequest, Unavailable), match=words):
         open_planner(name)
 
 
-def test_a_model_beyond_this_machine_can_be_made_impossible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylus_gen.agent.chat_model.remote_allowed", False)
+def test_a_model_beyond_this_machine_can_be_made_impossible() -> None:
     with pytest.raises(Unavailable, match="switched off"):
         open_planner("openai:gpt", api_key="x")
 

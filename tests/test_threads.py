@@ -11,12 +11,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.rows import dict_row
 
+from stylus_gen.agent.chat_model import open_planner
 from stylus_gen.agent.edit import Accept, Add, Ban, Drop, Edit, Pin, Rebase, Remove, Weigh, edit_plan
 from stylus_gen.agent.followup import revise_plan
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.threads import Threads
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Plan
+from tests.chat_server import Turn, chat_server, message, status
 from tests.test_agent import Shelf, ask, names
 
 SHELF = Shelf()
@@ -111,6 +113,23 @@ def test_a_follow_up_line_edits_the_plan(plan: Plan, line: str, left: list[str])
 def test_a_line_that_is_no_edit_says_what_can_be_said(plan: Plan, line: str) -> None:
     with pytest.raises(BadRequest, match=r"for example|its adapters are"):
         revise_plan(plan, line, CONTEXT)
+
+
+def test_a_model_reads_the_lines_that_the_rules_do_not(plan: Plan) -> None:
+    change = {"action": "weight", "adapter": "A1", "number": 0.4, "words": ""}
+    with chat_server(message(calls=[("edit_plan", {"edits": [change]})])) as (url, requests):
+        context = SHELF.context(open_planner("openai:stub", base_url=url))
+        edited = revise_plan(plan, "it looks too much like a real animal", context)
+        assert revise_plan(plan, "seed 7", context).seed == 7
+    assert edited.assignments[0].weight == 0.4
+    assert len(requests) == 1
+    assert "too much like a real animal" in requests[0]["messages"][1]["content"]
+
+
+@pytest.mark.parametrize("answer", [message("no idea"), message(calls=[("edit_plan", {"edits": []})]), status(500)])
+def test_a_line_that_the_model_does_not_read_either_is_an_error(plan: Plan, answer: Turn) -> None:
+    with chat_server(answer) as (url, _), pytest.raises(BadRequest):
+        revise_plan(plan, "what is the weather?", SHELF.context(open_planner("openai:stub", base_url=url)))
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""Follow-up lines that the rules do not understand, read by a chat model into the same typed edits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel, ValidationError
+
+from stylus_gen.agent.desk import NAME, quote
+from stylus_gen.agent.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh
+from stylus_gen.agent.schema import Schema, array, choice, function, record, text
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.plan import Plan
+
+Action = Literal["weight", "drop", "ban", "remove", "add", "seed", "images"]
+
+EDITS = 6
+WORDS = 80
+
+
+class Change(BaseModel):
+    """One edit as a model writes it: flat, with a value for every field whether it is used or not."""
+
+    action: Action
+    adapter: str
+    number: float
+    words: str
+
+
+class EditPlan(BaseModel):
+    """The arguments of ``edit_plan``."""
+
+    edits: list[Change]
+
+
+def brief_plan(plan: Plan, line: str) -> str:
+    """Write what a model needs to know to read a line."""
+    texts = {concept.id: concept.text for concept in plan.concepts}
+    lines = [json.dumps({"prompt": plan.prompt, "images": plan.images, "seed": plan.seed}, ensure_ascii=False)]
+    lines.append("Adapters, one JSON array a line: id, name, kind, concept, weight.")
+    for handle, a in zip(_handles(plan), plan.assignments, strict=True):
+        facts = [handle, quote(a.name, NAME), a.kind, texts[a.concept_id][:WORDS], a.weight]
+        lines.append(json.dumps(facts, ensure_ascii=False))
+    lines.append(json.dumps({"line": line}, ensure_ascii=False))
+    return "\n".join(lines)
+
+
+def edit_schema(plan: Plan) -> Schema:
+    """Describe ``edit_plan`` for a plan."""
+    actions = ["weight", "drop", "ban", "remove", "add", "seed", "images"]
+    change = record(
+        {
+            "action": choice(actions),
+            "adapter": choice([*_handles(plan), ""]),
+            "number": {"type": "number"},
+            "words": text(WORDS),
+        }
+    )
+    return function("edit_plan", "Change the plan.", {"edits": array(change, EDITS)})
+
+
+def read_answer(plan: Plan, message: AIMessage) -> list[Edit]:
+    """Read a model's answer as edits. Raises BadRequest where it is none that the plan allows."""
+    try:
+        changes = [c for call in message.tool_calls for c in EditPlan.model_validate(call["args"]).edits]
+        ids = {handle: a.adapter_id for handle, a in zip(_handles(plan), plan.assignments, strict=True)}
+        edits = [_EDITS[change.action](change, ids) for change in changes]
+    except (ValidationError, KeyError) as error:
+        raise BadRequest(f"the model's reading of the line is no edit of this plan ({type(error).__name__})") from None
+    if not edits:
+        raise BadRequest("the model found no change to the plan in the line")
+    return edits
+
+
+def _handles(plan: Plan) -> list[str]:
+    return [f"A{i}" for i in range(1, len(plan.assignments) + 1)]
+
+
+_EDITS: dict[str, Callable[[Change, dict[str, str]], Any]] = {
+    "weight": lambda change, ids: Weigh(adapter=ids[change.adapter], weight=change.number),
+    "drop": lambda change, ids: Drop(adapter=ids[change.adapter]),
+    "ban": lambda change, ids: Ban(adapter=ids[change.adapter]),
+    "remove": lambda change, ids: Remove(words=change.words),
+    "add": lambda change, ids: Add(words=change.words),
+    "seed": lambda change, ids: Reseed(seed=int(change.number)),
+    "images": lambda change, ids: Count(images=int(change.number)),
+}
