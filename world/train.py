@@ -106,7 +106,7 @@ def train_judge(shop: Workshop) -> None:
         seen, to_pixels(more).to(shop.device), torch.from_numpy(styles).to(shop.device),
         caption_table(judge, tokenizer, SEED),
     )  # fmt: skip
-    schedule, began = shop.schedule(1000, 2e-3, 60), time.monotonic()
+    schedule, began = shop.schedule(1250, 2e-3, 60), time.monotonic()
     loss = fit(
         judge, lambda g: judge_loss(judge, course, g, 48), schedule,
         seed=SEED, checkpoint=shop.cache / "judge.ckpt.safetensors", progress=show, label="judge",
