@@ -16,6 +16,8 @@ from stylus_gen.tools.check import Report
 from stylus_gen.tools.ingest import ImportSummary
 from stylus_gen.tools.plan import Assignment, Candidate, Plan
 
+REFUSED = 5  # refusals shown, those that came closest
+
 
 def plain(value: object) -> Text:
     """Make untrusted text safe to print: no markup, no control characters."""
@@ -49,9 +51,11 @@ def plan_tables(plan: Plan) -> Group:
             table(
                 "refused",
                 ("adapter", "concept", "code", "reason"),
-                [(r.name, texts.get(r.concept_id or "", ""), r.code, r.reason) for r in plan.rejected],
+                [(r.name, texts.get(r.concept_id or "", ""), r.code, r.reason) for r in plan.rejected[:REFUSED]],
             ),
         ]
+    if len(plan.rejected) > REFUSED:
+        parts.append(Text(f"and {len(plan.rejected) - REFUSED} more: --json lists them"))
     parts += [Text(), Text.assemble(("prompt   ", "bold"), plain(plan.final_prompt))]
     if plan.assignments and plan.images > 1:
         rows = " ".join("".join("1" if on else "0" for on in row) for row in plan.masks)
