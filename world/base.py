@@ -21,7 +21,7 @@ from stylus_gen.world.vae import CHANNELS
 
 DECLARATION = """{
  "family": "world",
- "defaults": {"steps": 20, "guidance": 2.0}
+ "defaults": {"steps": 12, "guidance": 2.0}
 }
 """
 DROPPED = 0.1  # share of empty captions, for classifier-free guidance (arXiv 2207.12598)

@@ -180,10 +180,10 @@ def summarise(asked: Sequence[Question], scores: dict[str, Scores]) -> dict[str,
 def _sweep(
     stem: str, asked: Sequence[Question], studio: Studio, files: dict[str, Path], judge: Any, truth: Any
 ) -> list[dict[str, float]]:
-    """Draw up to eight of an adapter's prompts at every weight; a row of scores a weight."""
-    mine = [q for q in asked if stem in q.by_hand and len(q.by_hand) == 1][:8]
+    """Draw up to four of an adapter's prompts at every weight; a row of scores a weight."""
+    mine = [q for q in asked if stem in q.by_hand and len(q.by_hand) == 1][:4]
     drawings = [Drawing(q, q.prompt, ((stem, w),) if w else ()) for w in SWEEP_WEIGHTS for q in mine]
-    scored = score([d.question for d in drawings], draw_all(drawings, studio, files, 2), judge, truth)
+    scored = score([d.question for d in drawings], draw_all(drawings, studio, files, 1), judge, truth)
     rows = []
     for k, weight in enumerate(SWEEP_WEIGHTS):
         chosen = [k * len(mine) <= i < (k + 1) * len(mine) for i in range(len(drawings))]
