@@ -26,7 +26,8 @@ def _paper(picture: Picture) -> _Field:
         if (grown == reached).all():
             break
         reached = grown
-    return reached[..., None].astype(float)
+    paper: _Field = reached[..., None].astype(float)
+    return paper
 
 
 def _on(picture: Picture, background: _Field, light: float = 1.0) -> Picture:
@@ -40,7 +41,8 @@ def _bytes(values: _Field) -> Picture:
 
 def _luma(picture: Picture) -> _Field:
     # Rec. 601, as image libraries weigh it.
-    return (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
+    light: _Field = (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
+    return light
 
 
 def _mix(top: tuple[int, int, int], bottom: tuple[int, int, int], size: int) -> _Field:

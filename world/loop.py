@@ -52,7 +52,7 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate * _pace(step, schedule)
         loss = loss_of(torch.Generator().manual_seed(seed * 1_000_003 + step))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(weights.values(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

@@ -38,7 +38,8 @@ def vae_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -
         noise = torch.randn(posterior.mean.shape, generator=generator).to(x.device)
         y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
-    return F.l1_loss(y, x) + EDGE_WEIGHT * _edges(y, x) + COLOUR_WEIGHT * _colours(y, x) + KL_WEIGHT * kl
+    loss: Tensor = _distance(y, x) + KL_WEIGHT * kl
+    return loss
 
 
 def _colours(y: Tensor, x: Tensor) -> Tensor:
@@ -54,6 +55,10 @@ def decoder_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: in
             latents = vae.encode(x).latent_dist.mean
         noise = torch.randn(latents.shape, generator=generator).to(x.device)
         y = vae.decode(latents + SLIP * noise / vae.config.scaling_factor).sample.float()
+    return _distance(y, x)
+
+
+def _distance(y: Tensor, x: Tensor) -> Tensor:
     return F.l1_loss(y, x) + EDGE_WEIGHT * _edges(y, x) + COLOUR_WEIGHT * _colours(y, x)
 
 
@@ -65,4 +70,5 @@ def _edges(y: Tensor, x: Tensor) -> Tensor:
 def encode(vae: Any, pixels: Tensor) -> Tensor:
     """Give scaled latents (n, 8, h/4, w/4), the posterior's mean."""
     latents = torch.cat([vae.encode(chunk).latent_dist.mean for chunk in pixels.to(vae.device).split(64)])
-    return latents * vae.config.scaling_factor
+    scaled: Tensor = latents * vae.config.scaling_factor
+    return scaled

@@ -61,7 +61,9 @@ def _spread(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     pairs = [(a, b) for a in range(seeds) for b in range(a)]
     if not pairs:
         return np.zeros(len(pictures))
-    return np.mean([np.abs(pictures[:, a] - pictures[:, b]).mean((1, 2, 3)) for a, b in pairs], 0).astype(float)
+    apart = [np.abs(pictures[:, a] - pictures[:, b]).mean((1, 2, 3)) for a, b in pairs]
+    spread: npt.NDArray[np.float64] = np.mean(apart, 0).astype(np.float64)
+    return spread
 
 
 def mean_row(scores: Scores, chosen: Sequence[bool]) -> dict[str, float]:
