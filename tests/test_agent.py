@@ -161,6 +161,16 @@ def test_a_bad_request_says_what_to_do(fields: dict[str, Any], error: type[Excep
         plan_prompt(ask(**fields), Shelf().context())
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.text(min_size=1, max_size=120) | st.text("fox snow,()<>:\\|miku_1.2 \n", min_size=1, max_size=120))
+def test_any_prompt_gets_a_plan_or_a_reason(prompt: str) -> None:
+    try:
+        plan = plan_prompt(ask(prompt), Shelf().context())
+    except BadRequest:
+        return
+    assert plan.prompt == prompt
+
+
 # A chat model over real HTTP
 
 SEGMENT = ("segment_prompt", {"concepts": [{"text": "watercolor", "kind": "style"}, {"text": "fox", "kind": "object"}]})

@@ -79,7 +79,8 @@ def _find(prompt: str, text: str, taken: set[tuple[int, int]]) -> tuple[int, int
     if not text:
         return None
     pattern = r"\s+".join(map(re.escape, text.split()))
-    places = [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]
+    whole = [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", prompt, re.IGNORECASE)]
+    places = whole or [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]
     return next((place for place in places if place not in taken), places[0] if places else None)
 
 
