@@ -157,5 +157,6 @@ def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> 
     assert set(written["judge"]) == {"style_acc", "thing_top1", "thing_top5"}
     # A plan without adapters draws the base's own pictures.
     assert report["arms"]["planned"] == report["arms"]["base"]
-    assert report["arms"]["by_hand"]["thing_acc"] > report["arms"]["base"]["thing_acc"]
+    # Unseen things alone: a style asked of them too may blur them.
+    assert report["unseen"]["by_hand"]["dist"] < report["unseen"]["base"]["dist"] - 0.1
     assert (tmp_path / "world.png").stat().st_size > 10_000
