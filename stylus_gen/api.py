@@ -336,7 +336,7 @@ class Stylus:
         counts = count_families(self.database)
         if any(counts.get(family) for family in usable_families(self.family)):
             return
-        if self.settings.base is None and self.family == "world":
+        if self.family == "world":
             from stylus_gen.world import adapters_path
 
             self.import_adapters(adapters_path())

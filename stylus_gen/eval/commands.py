@@ -82,7 +82,7 @@ def world(
     """Whether the adapters that Stylus chooses make the small world's pictures better; writes a contact sheet."""
     from stylus_gen.eval.world import evaluate_world
 
-    with opened() as stylus:
+    with opened(family="world", installed_only=True) as stylus:
         report = evaluate_world(
             lambda prompt: stylus.plan(prompt, seed=0),
             stylus.embedder,
@@ -92,8 +92,8 @@ def world(
         )
     if as_json:
         return show_json(report)
+    from stylus_gen.eval.scores import NAMES
     from stylus_gen.eval.world_sheet import table_rows
     from stylus_gen.tables import plain, table
 
-    head, *rows = table_rows(report)
-    show(table("the small world", head, rows), plain(out / "world.png"))
+    show(table("the small world", ("prompts", "arm", *NAMES), table_rows(report)), plain(out / "world.png"))
