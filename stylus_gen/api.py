@@ -236,14 +236,14 @@ class Stylus:
         from stylus_gen.tools.check import check_recipe, read_a1111, uses_of
         from stylus_gen.tools.diffusion.recipe import read_parameters
 
-        plan, prompt, uses = recipe if isinstance(recipe, Plan) else None, str(recipe), []
-        if plan is None and recipe.lower().endswith(".json"):
-            plan = self.read_plan(recipe)
-        if plan is not None:
-            prompt, uses = plan.final_prompt, uses_of(plan)
+        if isinstance(recipe, str) and recipe.lower().endswith(".json"):
+            recipe = self.read_plan(recipe)
+        if isinstance(recipe, Plan):
+            prompt, uses, family = recipe.final_prompt, uses_of(recipe), recipe.family
         else:
-            prompt, uses = read_a1111(read_parameters(Path(prompt)) if prompt.lower().endswith(".png") else prompt)
-        return check_recipe(prompt, uses, self._find, family=plan.family if plan else self.family, policy=self.policy)
+            text = read_parameters(Path(recipe)) if recipe.lower().endswith(".png") else recipe
+            (prompt, uses), family = read_a1111(text), self.family
+        return check_recipe(prompt, uses, self._find, family=family, policy=self.policy)
 
     def _find(self, adapter: str) -> Card | None:
         try:
