@@ -16,18 +16,21 @@ from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
-from stylus_gen.tools.candidate import bind
-from stylus_gen.tools.card import Kind
+from stylus_gen.tools.candidate import bind, is_named
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, prune, reject
-from stylus_gen.tools.segment import segment_prompt
+from stylus_gen.tools.segment import is_tag_list, segment_prompt
 
-THRESHOLD = 0.25
-"""Estimated chance below which an adapter is left out. Low, because the score is the chance of being *the* adapter that
-was used, and others suit as well."""
+NAMED, IN_TAGS, IN_SENTENCES = 0.15, 0.25, 0.8
+"""Estimated chance below which an adapter is left out: where the prompt says its name or trigger words; where it does
+not, in a tag list; and in sentences.
 
-THRESHOLDS: Mapping[Kind, float] = {"character": 0.7}
-"""Kinds that need more: a wrong face spoils a picture, a missing one does not."""
+The first are low, because the score is the chance of being *the* adapter that was used, and others suit as well. Tag
+lists are written by habit, and those of one adapter's users are alike; sentences are alike by accident. On captions of
+photographs, which need no adapter, one threshold of 0.25 chooses one for every fourth, these for every seventeenth."""
+
+NAMED_CHARACTER, CHARACTER = 0.3, 0.5
+"""The same for characters, in any prompt: a wrong face spoils a picture, a missing one does not."""
 
 TOLD = 0.05
 """Score for a single concept from which an adapter is taken to serve that concept."""
@@ -66,10 +69,11 @@ def _worth(texts: Sequence[str]) -> list[str]:
 def _judge(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
     choices = rank(state)
-    likely = [choice for choice in choices if choice.candidate.score >= _threshold(choice)]
+    needed = {choice.candidate.adapter_id: threshold(choice.candidate, state.request.prompt) for choice in choices}
+    likely = [choice for choice in choices if choice.candidate.score >= needed[choice.candidate.adapter_id]]
     pins = bind_pins(state)
     pruned = prune([*pins, *likely], rules_of(state))
-    unlikely = [_too_unlikely(choice) for choice in choices if choice.candidate.score < _threshold(choice)]
+    unlikely = [_too_unlikely(c, needed[c.candidate.adapter_id]) for c in choices if c not in likely]
     keep = [
         {"adapter": handles[c.candidate.adapter_id], "concept": c.concept.id, "reason": c.reason}
         for c in pruned.kept
@@ -88,15 +92,17 @@ def _refuse(rejection: Rejection, handle: str) -> dict[str, Any]:
     return {"adapters": [handle], "code": rejection.code, "reason": rejection.reason}
 
 
-def _threshold(choice: Choice) -> float:
-    return THRESHOLDS.get(choice.candidate.kind, THRESHOLD)
+def threshold(candidate: Candidate, prompt: str) -> float:
+    """Say how likely a candidate must be to be chosen for a prompt."""
+    if is_named(candidate, prompt):
+        return NAMED_CHARACTER if candidate.kind == "character" else NAMED
+    usual = IN_TAGS if is_tag_list(prompt) else IN_SENTENCES
+    return max(usual, CHARACTER) if candidate.kind == "character" else usual
 
 
-def _too_unlikely(choice: Choice) -> Rejection:
-    chance, needed = choice.candidate.score, _threshold(choice)
-    return reject(
-        choice, "low_score", f"the chance that it is right is {chance:.0%}; below {needed:.0%} it is left out"
-    )
+def _too_unlikely(choice: Choice, needed: float) -> Rejection:
+    chance = choice.candidate.score
+    return reject(choice, "low_score", f"the chance that it is right is {chance:.0%}, below {needed:.0%}")
 
 
 def rank(state: State) -> list[Choice]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE, FUNCTION
 from stylus_gen.tools.plan import Candidate, Concept
-from stylus_gen.tools.triggers import clean_text, plain
+from stylus_gen.tools.prune import stem
+from stylus_gen.tools.triggers import clean_text, has_words, plain
 from stylus_gen.tools.weights import recommend_weight
 
 SUMMARY = 200
@@ -45,3 +47,16 @@ def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
 
     best = max(concepts, key=shared, default=None)
     return best if best is not None and shared(best) else None
+
+
+def is_named(candidate: Candidate, prompt: str) -> bool:
+    """Tell whether a prompt says at least half of an adapter's name, or of the words of one of its trigger groups."""
+    groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
+    if any(sum(has_words(prompt, word) for word in group) >= len(group) / 2 for group in groups if group):
+        return True
+    name = [word for word in stem(candidate.name).split() if word not in _EMPTY]
+    return bool(name) and sum(has_words(prompt, word) for word in name) >= len(name) / 2
+
+
+_USUAL = APPEARANCE | BOILERPLATE | {""}
+_EMPTY = FUNCTION | {"style", "art", "model", "character", "concept"}

@@ -63,6 +63,11 @@ def place_concepts(prompt: str, spans: Sequence[tuple[str, Kind]]) -> list[Conce
     return _number(prompt, sorted(found)[:MAX_CONCEPTS])
 
 
+def is_tag_list(prompt: str) -> bool:
+    """Tell a list of tags from sentences: more than one comma in ten words."""
+    return len(re.findall(r"[,;|\n，、；]", prompt)) > 0.1 * len(prompt.split())
+
+
 def occurs(prompt: str, text: str) -> bool:
     """Tell whether words occur in a prompt, whatever their case and spacing."""
     return _find(prompt, text.strip(), set()) is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE
 
@@ -30,6 +31,7 @@ _ORDER = re.compile(
 )
 
 
+@lru_cache(maxsize=2048)  # a prompt is compared with hundreds of words
 def plain(text: str) -> str:
     """Reduce a prompt or a word to what two spellings of it share: ``(Hatsune_Miku:1.2)`` becomes ``hatsune miku``."""
     text = _SYNTAX.sub(" ", _WEIGHT.sub("", text.casefold().replace("_", " ")))
