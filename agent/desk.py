@@ -106,7 +106,7 @@ def _search(state: State) -> dict[str, Any]:
 
 
 def _prune(state: State) -> dict[str, Any]:
-    adapter, concept = choice(desk(state) or [""]), choice(state.places())
+    adapter, concept = choice(desk(state)), choice(state.places())
     keep = record({"adapter": adapter, "concept": concept, "reason": text(REASON)})
     refuse = record({"adapters": array(adapter, REFUSED), "code": choice(_CODES), "reason": text(REASON)})
     lists = {"keep": array(keep, state.request.max_adapters), "refuse": array(refuse, len(_CODES))}

@@ -82,10 +82,10 @@ def think(state: State, runtime: Runtime[AgentContext]) -> Update:
     started = context.clock()
     offline = context.planner.mode == "rules"
     reason = None if offline else state.handed_over or spent(state)
-    think = OFFLINE.think if reason else context.planner.think
+    planner = OFFLINE if reason else context.planner
     seconds = state.request.budget.seconds - state.seconds
     try:
-        message = think(state, seconds)
+        message = planner.think(state, seconds)
         mode = message.response_metadata.get("mode", state.mode)
         update: Update = {"exchange": [*state.exchange, message], "tokens": _add(state.tokens, message), "mode": mode}
     except ModelFailed as failed:
@@ -137,14 +137,23 @@ def act(state: State, runtime: Runtime[AgentContext]) -> Update:
         return {}  # the call failed and was counted; think again
     before = stage_of(state)
     state, answers, fault = _run_calls(state, message, runtime.context)
-    if fault is None and stage_of(state) == "mask" and state.request.images == 1:
-        state = state.model_copy(update=use_tool("pick_masks", {}, state, runtime.context)[0])  # nothing to choose
+    state = state if fault else _settle(state, runtime.context)
     update: Update = {name: getattr(state, name) for name in type(state).model_fields if name != "request"}
     if fault is None:
         return {**update, "exchange": []}
     handed_over = state.handed_over or (fault if state.faults + 1 > FAULTS else None)
-    exchange = answers if before != stage_of(state) else [*state.exchange, *answers]
-    return {**update, "faults": state.faults + 1, "handed_over": handed_over, "exchange": exchange}
+    # What was said of an earlier step is past; a tool's answer must follow the message that called it.
+    earlier = state.exchange if before == stage_of(state) else [message]
+    return {**update, "faults": state.faults + 1, "handed_over": handed_over, "exchange": [*earlier, *answers]}
+
+
+def _settle(state: State, context: AgentContext) -> State:
+    """Take the steps that leave nothing to choose: no candidates to judge, one image to mask."""
+    if stage_of(state) == "judge" and not (any((state.candidates or {}).values()) and state.request.max_adapters):
+        state = state.model_copy(update=use_tool("prune_candidates", {"keep": []}, state, context)[0])
+    if stage_of(state) == "mask" and (state.request.images == 1 or not state.assignments):
+        state = state.model_copy(update=use_tool("pick_masks", {}, state, context)[0])
+    return state
 
 
 def _run_calls(state: State, message: AIMessage, context: AgentContext) -> tuple[State, list[AnyMessage], str | None]:

@@ -80,7 +80,7 @@ def ask(model: BaseChatModel, mode: Mode, question: Question, seconds: float) ->
     native = [{**call, "id": call.get("id") or f"call-{i}"} for i, call in enumerate(answer.tool_calls)]
     calls = native or _parsed(answer.text, [tool["function"]["name"] for tool in question.tools])
     return AIMessage(
-        answer.text[:ECHO],
+        answer.text[:ECHO] or ("" if calls else "(nothing)"),
         tool_calls=calls,
         usage_metadata=answer.usage_metadata or _estimate(messages, answer.text + json.dumps(calls)),
         response_metadata={"mode": mode if native or (calls and mode != "tools") else NEXT.get(mode, mode)},

@@ -219,6 +219,24 @@ def test_a_mistake_is_sent_back_with_its_fix() -> None:
     assert "the same name as 'Fox'" in told["content"]
 
 
+def test_a_mistake_after_a_good_call_follows_the_message_that_made_it() -> None:
+    lost = ("search_adapters", {"concepts": ["whale"]})
+    plan, requests = plan_with(message(calls=[SEGMENT, lost]), message(calls=[SEARCH]), message(calls=[keep("A1")]))
+    assert names(plan) == ["Soft Watercolor"]
+    told = requests[1]["messages"][2:]
+    assert [m["role"] for m in told] == ["assistant", "tool", "tool"]
+    assert [call["id"] for call in told[0]["tool_calls"]] == [m["tool_call_id"] for m in told[1:]]
+    assert len(requests[2]["messages"]) == 2
+
+
+def test_a_model_is_not_asked_where_nothing_was_found() -> None:
+    with chat_server(message(calls=[SEGMENT, SEARCH])) as (url, requests):
+        plan = plan_prompt(ask(images=3), Shelf([]).context(open_planner("openai:stub", base_url=url)))
+    assert plan.assignments == ()
+    assert plan.masks == ((),) * 3
+    assert len(requests) == 1
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [
