@@ -229,11 +229,12 @@ def test_a_mistake_after_a_good_call_follows_the_message_that_made_it() -> None:
     assert len(requests[2]["messages"]) == 2
 
 
-def test_a_model_is_not_asked_where_nothing_was_found() -> None:
+@pytest.mark.parametrize(("cards", "pinned"), [([], ()), (CARDS[:1], ("wash",))])
+def test_a_model_is_not_asked_where_nothing_was_found(cards: list[Card], pinned: tuple[str, ...]) -> None:
     with chat_server(message(calls=[SEGMENT, SEARCH])) as (url, requests):
-        plan = plan_prompt(ask(images=3), Shelf([]).context(open_planner("openai:stub", base_url=url)))
-    assert plan.assignments == ()
-    assert plan.masks == ((),) * 3
+        context = Shelf(cards).context(open_planner("openai:stub", base_url=url))
+        plan = plan_prompt(ask(pinned=pinned), context)
+    assert [a.adapter_id for a in plan.assignments] == list(pinned)
     assert len(requests) == 1
 
 
