@@ -18,7 +18,7 @@ from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.candidate import bind, is_named
 from stylus_gen.tools.plan import Candidate, Rejection
-from stylus_gen.tools.prune import Choice, prune, reject
+from stylus_gen.tools.prune import Choice, overlap, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
 
 NAMED, IN_TAGS, IN_SENTENCES = 0.15, 0.25, 0.8
@@ -34,6 +34,9 @@ NAMED_CHARACTER, CHARACTER = 0.3, 0.5
 
 TOLD = 0.05
 """Score for a single concept from which an adapter is taken to serve that concept."""
+
+ROUNDING = 1e-6
+"""Chance below which a float32 softmax says nothing."""
 
 SEARCHED = 12
 """Concepts that are searched for; the whole prompt is searched for as well."""
@@ -112,7 +115,35 @@ def rank(state: State) -> list[Choice]:
         for candidate in candidates:
             found.setdefault(candidate.adapter_id, {})[place] = candidate
     choices = [_choice(places, state) for places in found.values()]
-    return sorted(choices, key=lambda choice: -choice.candidate.score)
+    return _beside(sorted(choices, key=lambda choice: -choice.candidate.score), state.request.prompt)
+
+
+def _beside(choices: Sequence[Choice], prompt: str) -> list[Choice]:
+    """Judge each adapter that the prompt names as if likelier ones, named by other words of it, were out of question.
+
+    Search's chance is that of being *the* adapter: a style and a character that a prompt both names share one sum.
+    """
+    named: list[Choice] = []
+    judged = []
+    for choice in choices:
+        if not is_named(choice.candidate, prompt):
+            judged.append(choice)
+            continue
+        others = [other for other in named if not overlap(other.concept, choice.concept)]
+        rest = 1 - sum(other.candidate.score for other in others)
+        chance = min(1.0, choice.candidate.score / max(rest, ROUNDING))
+        named.append(choice)
+        judged.append(_at(choice, chance, others) if others else choice)
+    return judged
+
+
+def _at(choice: Choice, chance: float, others: Sequence[Choice]) -> Choice:
+    names = ", ".join(other.candidate.name[:40] for other in others[:2])
+    return Choice(
+        concept=choice.concept,
+        candidate=choice.candidate.model_copy(update={"score": chance}),
+        reason=f"beside {names}, {choice.reason.replace(f'{choice.candidate.score:.0%}', f'{chance:.0%}', 1)}",
+    )
 
 
 def _choice(found: Mapping[str, Candidate], state: State) -> Choice:
