@@ -20,12 +20,20 @@ CREATE TABLE search_documents (
     creator integer NOT NULL,            -- a hash of the name; 0 if nobody said
     downloads bigint NOT NULL,
     keys integer[] NOT NULL,             -- what it says: hashes of (word, how much it says it), see tools/search/document.py
+    summary text NOT NULL,               -- a line for whoever chooses
     body bytea NOT NULL,                 -- its fields as token numbers, see tools/search/document.py
     vector halfvec NOT NULL,
     UNIQUE (model_key, family)
 );
 CREATE INDEX search_documents_keys ON search_documents USING gin (keys);
-CREATE INDEX search_documents_family ON search_documents (family);
+CREATE INDEX search_documents_creator ON search_documents (creator);
+
+-- Exact search by meaning reads every row: keys, which no query reads, and the body are kept out of line.
+ALTER TABLE search_documents SET (toast_tuple_target = 1024);
+ALTER TABLE search_documents
+    ALTER COLUMN vector SET STORAGE PLAIN,
+    ALTER COLUMN keys SET STORAGE EXTERNAL,
+    ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- In how many documents each key stands: document frequencies for BM25, and which keys are cheap to look up.
 -- Key 0 counts the documents.

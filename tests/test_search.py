@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from stylus_gen.tools.embed import Embedder
+from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
-from stylus_gen.tools.plan import Policy
+from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import search_adapters
+from stylus_gen.tools.search.index import index_cards
 from stylus_gen.tools.segment import segment_prompt
+from stylus_gen.tools.store.adapters import get_card, upsert_cards
 from stylus_gen.tools.store.database import Database
-from tests.catalogue import write_catalogue
+from tests.catalogue import MODELS, model, write_catalogue
 
 
 def letters(dim: int = 26) -> Embedder:
@@ -26,19 +31,37 @@ def letters(dim: int = 26) -> Embedder:
     return Embedder(f"letters-{dim}", dim, embed)
 
 
+def stock(db: Database, folder: Path, models: list[dict[str, Any]]) -> None:
+    import_adapters(db, write_catalogue(folder, models), embedder=letters(), progress=lambda *_: None)
+
+
 @pytest.fixture
 def stocked(db: Database, tmp_path: Path) -> Database:
-    import_adapters(db, write_catalogue(tmp_path), embedder=letters(), progress=lambda *_: None)
+    stock(db, tmp_path, MODELS)
     return db
 
 
-def names(db: Database, prompt: str, family: str = "sd15", policy: Policy | None = None) -> list[str]:
-    found = search_adapters(db, letters(), prompt, [], family=family, policy=policy or Policy())
-    return [candidate.name for candidate in found["prompt"]]
+def search(db: Database, prompt: str, family: str = "sd15", **more: Any) -> list[Candidate]:
+    policy = more.pop("policy", Policy())
+    return search_adapters(db, letters(), prompt, [], family=family, policy=policy, **more)["prompt"]
+
+
+def names(db: Database, prompt: str, family: str = "sd15", **more: Any) -> list[str]:
+    return [candidate.name for candidate in search(db, prompt, family, **more)]
 
 
 def test_a_trigger_word_finds_its_adapter(stocked: Database) -> None:
-    assert names(stocked, "1girl, (wanostyle:1.2), kimono")[0] == "Wano Saga Style"
+    assert names(stocked, "1girl, (wanostyle:1.2), standing")[0] == "Wano Saga Style"
+
+
+def test_a_misspelt_name_finds_its_adapter(stocked: Database) -> None:
+    assert names(stocked, "zelphria in the rain")[0] == "Zelphira of Astermoor"
+    assert names(stocked, "wanostile, a fox")[0] == "Wano Saga Style"
+
+
+def test_a_name_written_apart_finds_the_joined_trigger(stocked: Database) -> None:
+    assert names(stocked, "a misty forest")[0] == "Misty Forest"
+    assert names(stocked, "a fox, wano style")[0] == "Wano Saga Style"
 
 
 def test_each_concept_gets_a_ranking_of_its_own(stocked: Database) -> None:
@@ -48,3 +71,132 @@ def test_each_concept_gets_a_ranking_of_its_own(stocked: Database) -> None:
     assert set(found) == {"prompt", *(concept.id for concept in concepts)}
     assert found[concepts[0].id][0].name == "Zelphira of Astermoor"
     assert found[concepts[1].id][0].name == "Misty Forest"
+
+
+def test_a_candidate_says_which_evidence_found_it(stocked: Database) -> None:
+    best = search(stocked, "1girl, wanostyle")[0]
+    assert "trigger 'wanostyle'" in best.evidence
+    assert best.trigger_groups == (("wanostyle",),)
+    assert (best.weight, best.weight_source) == (0.8, "examples")
+    assert 0 < best.score <= 1
+
+
+def test_what_the_family_cannot_use_is_not_found(stocked: Database) -> None:
+    assert names(stocked, "chromerobot") != ["Chrome Robots XL"]
+    assert "Chrome Robots XL" not in names(stocked, "chromerobot")
+    assert names(stocked, "chromerobot", "sdxl") == ["Chrome Robots XL"]
+
+
+def test_a_partly_compatible_adapter_is_found_and_marked(stocked: Database) -> None:
+    found = search(stocked, "chromerobot", "pony")
+    assert [c.name for c in found] == ["Chrome Robots XL"]
+    assert "partial: made for sdxl" in found[0].evidence
+
+
+def test_real_people_are_never_found(stocked: Database) -> None:
+    assert "A Real Person" not in names(stocked, "arealperson", policy=Policy(nsfw_level=31))
+
+
+def test_licences_filter_before_ranking(stocked: Database) -> None:
+    assert names(stocked, "mistyforest")[0] == "Misty Forest"
+    assert "Misty Forest" not in names(stocked, "mistyforest", policy=Policy(profile="commercial"))
+    assert "Wano Saga Style" in names(stocked, "wanostyle", policy=Policy(profile="strict"))
+
+
+def test_a_licence_that_nobody_stated_fails_the_commercial_profiles(db: Database, tmp_path: Path) -> None:
+    stock(db, tmp_path, [model(1, "Silent", tags=["style"], triggers=["silentstyle"], allowCommercialUse=None)])
+    assert names(db, "silentstyle") == ["Silent"]
+    assert names(db, "silentstyle", policy=Policy(profile="commercial")) == []
+
+
+def test_only_the_kinds_asked_for_are_found(stocked: Database) -> None:
+    assert set(names(stocked, "wanostyle, kimonodx", kinds=["clothing"])) == {"Kimono Deluxe"}
+
+
+def test_only_installed_adapters_if_asked(stocked: Database, tmp_path: Path) -> None:
+    assert names(stocked, "wanostyle", policy=Policy(installed_only=True)) == []
+    card = get_card(stocked, "Wano Saga Style").model_copy(update={"path": str(tmp_path / "a.safetensors")})
+    counts = upsert_cards(stocked, [card], source="folder")
+    index_cards(stocked, letters(), counts.changed, lambda *_: None)
+    found = search(stocked, "wanostyle", policy=Policy(installed_only=True))
+    assert [(c.name, c.installed) for c in found] == [("Wano Saga Style", True)]
+
+
+def test_a_changed_card_is_found_by_the_next_search(stocked: Database, tmp_path: Path) -> None:
+    assert names(stocked, "quixotic lighthouse, newtrigger")[0] != "Wano Saga Style"
+    stock(stocked, tmp_path, [model(1, "Wano Saga Style", tags=["style"], triggers=["newtrigger"])])
+    assert names(stocked, "quixotic lighthouse, newtrigger")[0] == "Wano Saga Style"
+
+
+def test_indexing_again_changes_no_frequency(stocked: Database) -> None:
+    def frequencies() -> list[Any]:
+        with stocked.pool.connection() as conn:
+            return conn.execute("SELECT key, documents FROM search_keys WHERE documents > 0 ORDER BY key").fetchall()
+
+    before = frequencies()
+    with stocked.pool.connection() as conn:
+        ids = [row[0] for row in conn.execute("SELECT id FROM files")]
+    index_cards(stocked, letters(), ids, lambda *_: None)
+    assert frequencies() == before
+
+
+def test_the_versions_of_a_model_are_one_candidate(db: Database, tmp_path: Path) -> None:
+    one = model(1, "Twice", tags=["style"], triggers=["twicestyle"], file="twice_1")
+    two = model(1, "Twice", tags=["style"], triggers=["twicestyle"], file="twice_2")
+    two["modelVersions"][0] |= {"id": 11, "name": "v2", "createdAt": "2026-02-01T00:00:00.000Z"}
+    one["modelVersions"] += two["modelVersions"]
+    stock(db, tmp_path, [one])
+    assert [(c.name, c.version) for c in search(db, "twicestyle")] == [("Twice", "v2")]
+
+
+def test_another_embedder_is_refused_and_nothing_is_stored(stocked: Database) -> None:
+    other = letters(dim=20)
+    with pytest.raises(BadRequest, match="embedded by 'letters-26' \\(26 dimensions\\), not by 'letters-20'"):
+        search_adapters(stocked, other, "wanostyle", [], family="sd15", policy=Policy())
+    with pytest.raises(BadRequest, match="letters-20"):
+        index_cards(stocked, other, [get_card(stocked, "Misty Forest").id], lambda *_: None)
+    assert names(stocked, "mistyforest")[0] == "Misty Forest"
+
+
+def test_an_empty_prompt_is_refused(stocked: Database) -> None:
+    with pytest.raises(BadRequest, match="prompt is empty"):
+        search(stocked, " \n ")
+
+
+def test_a_search_in_an_empty_catalogue_finds_nothing(db: Database) -> None:
+    assert names(db, "wanostyle") == []
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "the of and a in to is it",
+        "'; DROP TABLE search_documents; --",
+        "wanostyle & !kimono | (a <-> b):* \\",
+        "wanostyle\x00\x01\x1b[31m\u202e\ufeff",
+        "(((((:1.5))))) [[]] {} <lora::> , , ,",
+        "🦊🦊🦊 狐 きつね 여우 лиса",
+        "%s %(x)s {} $1 ?",
+    ],
+)
+def test_hostile_queries_are_only_words(stocked: Database, prompt: str) -> None:
+    search(stocked, prompt)
+    assert names(stocked, "wanostyle")[0] == "Wano Saga Style"
+
+
+def test_a_query_of_five_thousand_words_ends_soon(stocked: Database) -> None:
+    start = time.process_time()
+    assert search(stocked, "wanostyle, " + " ".join(f"word{i}" for i in range(5000)))[0].name == "Wano Saga Style"
+    assert time.process_time() - start < 5
+
+
+def test_a_monstrous_card_is_indexed_within_bounds(db: Database, tmp_path: Path) -> None:
+    monster = model(1, "", tags=["style"], triggers=[f"trigger{i}" for i in range(2000)], file="monster")
+    monster["description"] = "<p>" + "lorem ipsum dolor " * 60_000 + "</p>"
+    stock(db, tmp_path, [monster])
+    assert names(db, "trigger1")[0] == "monster"
+    with db.pool.connection() as conn:
+        row = conn.execute("SELECT length(body), cardinality(keys) FROM search_documents").fetchone()
+    assert row is not None
+    assert row[0] < 20_000
+    assert row[1] < 5_000

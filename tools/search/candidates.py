@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from psycopg.rows import namedtuple_row
 
+from stylus_gen.tools.card import WeightSource
 from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.store.database import Connection
-from stylus_gen.tools.triggers import clean_text, plain
+from stylus_gen.tools.triggers import has_words
 from stylus_gen.tools.weights import DEFAULT_WEIGHT, KIND_WEIGHT
-
-SUMMARY = 240
-"""Characters, about 60 tokens."""
 
 Versions = dict[tuple[str, str], list[Any]]
 
@@ -25,10 +23,10 @@ Versions = dict[tuple[str, str], list[Any]]
 def read_versions(conn: Connection, model_keys: Collection[str], *, installed_only: bool) -> Versions:
     """Read the files of some models, newest first, by model and family."""
     with conn.cursor(row_factory=namedtuple_row) as cursor:
-        rows = cursor.execute(
+        rows: list[Any] = cursor.execute(
             """
             SELECT id, model_key, family, name, version, kind, tags, trigger_groups, weight, weight_source,
-                   left(description, 400) AS description, path IS NOT NULL AS installed
+                   path IS NOT NULL AS installed
             FROM cards WHERE model_key = ANY(%s) AND (path IS NOT NULL OR NOT %s)
             ORDER BY created_at DESC NULLS LAST, id
             """,
@@ -40,11 +38,12 @@ def read_versions(conn: Connection, model_keys: Collection[str], *, installed_on
     return versions
 
 
-def make_candidate(versions: Sequence[Any], prompt: str, score: float, evidence: tuple[str, ...]) -> Candidate:
-    """Make a candidate of the version that fits the prompt."""
-    said = f" {plain(prompt)} "
-    row = max(versions, key=lambda v: (_says(said, v.trigger_groups), v.installed))
-    weight, source = (row.weight, row.weight_source or "author") if row.weight is not None else _usual(row.kind)
+def make_candidate(versions: Sequence[Any], prompt: str, summary: str) -> Candidate:
+    """Make a candidate, its score still to be set, of the version that fits the prompt."""
+    row = versions[0]
+    if len(versions) > 1:
+        row = max(versions, key=lambda version: (_says(prompt, version.trigger_groups), version.installed))
+    weight, source = _weight(row)
     return Candidate(
         adapter_id=row.id,
         model_key=row.model_key,
@@ -52,9 +51,8 @@ def make_candidate(versions: Sequence[Any], prompt: str, score: float, evidence:
         version=row.version,
         kind=row.kind,
         family=row.family,
-        score=min(1.0, max(0.0, score)),
-        evidence=evidence,
-        summary=_summary(row),
+        score=0,
+        summary=summary,
         trigger_groups=tuple(tuple(group) for group in row.trigger_groups),
         weight=weight,
         weight_source=source,
@@ -63,15 +61,12 @@ def make_candidate(versions: Sequence[Any], prompt: str, score: float, evidence:
     )
 
 
-def _says(said: str, groups: Sequence[Sequence[str]]) -> bool:
-    return any(f" {plain(word)} " in said for group in groups for word in group)
+def _says(prompt: str, groups: Sequence[Sequence[str]]) -> bool:
+    return any(has_words(prompt, word) for group in groups[:8] for word in group[:8])
 
 
-def _usual(kind: str) -> tuple[float, str]:
-    known = {str(k): weight for k, weight in KIND_WEIGHT.items()}
-    return (known[kind], "kind") if kind in known else (DEFAULT_WEIGHT, "default")
-
-
-def _summary(row: Any) -> str:
-    tags = ", ".join(row.tags[:8])
-    return clean_text("; ".join(part for part in (row.kind, tags, row.description) if part), SUMMARY)
+def _weight(row: Any) -> tuple[float, WeightSource]:
+    """Take the card's weight, else the usual one of its kind."""
+    if row.weight is not None:
+        return row.weight, row.weight_source if row.weight_source in get_args(WeightSource) else "author"
+    return (KIND_WEIGHT[row.kind], "kind") if row.kind in KIND_WEIGHT else (DEFAULT_WEIGHT, "default")

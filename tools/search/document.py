@@ -14,10 +14,12 @@ from pathlib import PurePosixPath
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.licence import BLOCKED, allows_commercial
 from stylus_gen.tools.search.words import Reading, joined, key_of, misspellings, read
+from stylus_gen.tools.triggers import clean_text
 
 NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE = range(1, 7)
 """Fields, as marks in a body."""
@@ -32,13 +34,19 @@ MISSPELT = 4
 WORDS = {NAME: 32, TRIGGER: 24, TAG: 8, FILE: 16, DESCRIPTION: 160, EXAMPLE: 120}
 UNITS = {TRIGGER: 64, TAG: 32, FILE: 8, EXAMPLE: 12}
 
-VECTOR_TEXT = 700
-"""Characters that are embedded."""
+# What is embedded: the card in short and its first example prompts; more of them, or longer ones, bring little.
+EMBEDDED_EXAMPLES = 4
+EMBEDDED_LENGTH = 250  # characters, of one text
+CARD_SHARE = 0.2
+
+
+SUMMARY = 240
+"""Characters, about 60 tokens."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One row of ``search_documents`` but for its vector; ``text`` is what is embedded."""
+    """One row of ``search_documents`` but for its vector; ``texts`` are embedded: the card, then its examples."""
 
     model_key: str
     family: str
@@ -50,9 +58,10 @@ class Document:
     installed: bool
     creator: int
     downloads: int
+    summary: str
     keys: list[int]
     body: bytes
-    text: str
+    texts: tuple[str, ...]
 
 
 def make_document(cards: Sequence[Card]) -> Document:
@@ -72,9 +81,10 @@ def make_document(cards: Sequence[Card]) -> Document:
         installed=any(card.path for card in cards),
         creator=creator_number(first.creator),
         downloads=sum(card.stats.downloads for card in {c.version: c for c in cards}.values()),
+        summary=_summary(first),
         keys=sorted(_keys(units)),
         body=_body(units),
-        text=_text(cards),
+        texts=tuple(_texts(cards)),
     )
 
 
@@ -121,10 +131,22 @@ def _body(units: Iterable[tuple[int, Reading]]) -> bytes:
     return np.concatenate([np.zeros(0, "<u4"), *parts]).tobytes()
 
 
-def _text(cards: Sequence[Card]) -> str:
+def join_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Join the embeddings of a document's texts to one unit vector: the examples' mean and a share of the card."""
+    card, examples = vectors[0], vectors[1:].sum(axis=0)
+    length = float(np.linalg.norm(examples))
+    joint = CARD_SHARE * card + examples / length if length else card
+    return joint / np.float32(np.linalg.norm(joint))  # type: ignore[no-any-return]
+
+
+def _summary(card: Card) -> str:
+    said = clean_text(card.description[: 4 * SUMMARY], SUMMARY)
+    return clean_text("; ".join(part for part in (card.kind, ", ".join(card.tags[:8]), said) if part), SUMMARY)
+
+
+def _texts(cards: Sequence[Card]) -> Iterator[str]:
     card = cards[0]
-    examples = list(dict.fromkeys(e.prompt for c in cards for e in c.examples))[:3]
-    parts = [card.name, ", ".join(card.trigger_words)[:120], *(example[:250] for example in examples)]
-    if not examples:
-        parts += [", ".join(card.tags)[:200], card.description[:300]]
-    return ", ".join(part for part in parts if part)[:VECTOR_TEXT]
+    parts = (card.name, ", ".join(card.trigger_words)[:80], ", ".join(card.tags)[:80], card.description)
+    yield ", ".join(part for part in parts if part)[:EMBEDDED_LENGTH]
+    examples = dict.fromkeys(example.prompt for card in cards for example in card.examples)
+    yield from (example[:EMBEDDED_LENGTH] for example in list(examples)[:EMBEDDED_EXAMPLES])

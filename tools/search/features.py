@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,39 +16,52 @@ from numpy.typing import NDArray
 from stylus_gen.tools.search.document import DESCRIPTION, EXAMPLE, FIELDS, NAME, TAG, TRIGGER
 from stylus_gen.tools.search.words import FIRST_TOKEN, GAP_BITS
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
+NAMES = (
+    "name", "trigger", "tags", "description", "examples", "fields", "trigger phrase", "trigger share", "name share",
+    "trigger words", "own name", "own trigger", "likeness", "phrasing", "meaning", "shown", "downloads", "creator",
+)  # fmt: skip
+"""The features, in the columns' order; the last one compares candidates and is filled in by `add_creator`."""
+COLUMN = {name: column for column, name in enumerate(NAMES)}
+
+# BM25's saturation and length norm; examples differ in number more than in what they say.
 K1 = 1.2
-B = {EXAMPLE: 0.4}
-B_OTHER = 0.75
+B = np.array([0.75, 0.75, 0.75, 0.75, 0.75, 0.75, 0.4], np.float32)
 # Mean number of words in each field over the real cards, for BM25's length norm.
-MEAN_WORDS = np.array([1, 4, 7, 8, 6, 60, 110], dtype=float)
+MEAN_WORDS = np.array([1, 4, 7, 8, 6, 60, 110], np.float32)
 # BM25F's weights, fields in document.py's order.
-FIELD_WEIGHT = np.array([0, 3, 3, 1.5, 0, 0.5, 2.0])
-UNSEEN_IDF = 5.0
-"""What a word of an example that the prompt does not share weighs in the Jaccard similarity."""
+FIELD_WEIGHT = np.array([0, 3, 3, 1.5, 0, 0.5, 2.0], np.float32)
+UNSHARED = 5.0
+"""The idf that an example's words weigh, in its Jaccard similarity, if the prompt does not say them."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A prompt as numbers: its tokens; its words, sorted, with their idf; which words each query holds (bool)."""
+    """A prompt as numbers: its tokens; its words, sorted, each with its idf and 1 / (adapters that are named so).
+
+    The first query is the whole prompt. ``masks`` is (queries, words); ``texts`` are the words as said.
+    """
 
     tokens: NDArray[np.uint32]
     words: NDArray[np.uint32]
     idf: Floats
-    masks: NDArray[np.bool_]  # (queries, words); the first query is the whole prompt
+    sole: Floats
+    masks: Flags
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What candidates share with the prompt: for each unit (a tag, an example) the words it holds."""
+    """What documents share with a prompt, unit by unit (a trigger phrase, an example…) and field by field."""
 
     document: Ints  # (units,)
     field: Ints  # (units,)
     length: Ints  # (units,) words
-    words: NDArray[np.float32]  # (units, query words): 1 where shared
-    raw: Floats  # (units,) idf of the shared tokens, gaps compared too
+    words: Floats  # (units, query words): 1 where shared
+    exact: Floats  # (units,) idf of the shared tokens, the gap after the word compared too
     pairs: Floats  # (units,) idf of shared neighbours
     tf: Floats  # (documents, FIELDS, query words)
     lengths: Floats  # (documents, FIELDS)
@@ -56,91 +70,93 @@ class Shared:
 def share(bodies: Sequence[bytes], query: Query) -> Shared:
     """Compare bodies with a prompt, token by token."""
     stream = np.frombuffer(b"".join(bodies), "<u4")
-    marks = stream < FIRST_TOKEN
-    starts = np.flatnonzero(marks)
-    unit = np.cumsum(marks) - 1
+    starts = np.flatnonzero(stream < FIRST_TOKEN)
+    unit_of = np.cumsum(stream < FIRST_TOKEN) - 1
     document = np.repeat(np.arange(len(bodies)), [len(body) // 4 for body in bodies])[starts]
     field = stream[starts].astype(np.int64)
     length = np.diff(starts, append=len(stream)) - 1
-    place, known = _look_up(stream >> GAP_BITS, query.words)
-    at = np.flatnonzero(known & ~marks)
+    at, place = _shared_tokens(stream, query.words)
+    unit = unit_of[at]
     words = np.zeros((len(starts), len(query.words)), np.float32)
-    words[unit[at], place[at]] = 1
-    size = (len(bodies), FIELDS, len(query.words))
-    flat = (document[unit[at]] * FIELDS + field[unit[at]]) * size[2] + place[at]
-    tf = np.bincount(flat, minlength=int(np.prod(size))).reshape(size).astype(float)
-    lengths = np.bincount(document * FIELDS + field, length, size[0] * FIELDS).reshape(size[0], FIELDS)
-    raw_at = at[_in(stream[at], np.unique(query.tokens))]
-    next_at = at[:-1][(np.diff(at) == 1)]
-    pair_at = next_at[_in(_pair(place[next_at], place[next_at + 1]), np.unique(_prompt_pairs(query)))]
+    words[unit, place] = 1
+    shape = (len(bodies), FIELDS, len(query.words))
+    flat = (document[unit] * FIELDS + field[unit]) * shape[2] + place
+    lengths = np.bincount(document * FIELDS + field, length, shape[0] * FIELDS)
+    exact = _among(stream[at], np.unique(query.tokens))
+    first = np.flatnonzero((np.diff(at) == 1) & _among(_pair(place[:-1], place[1:]), _pairs_of(query)))
+    of_pair = query.idf[place[first]] + query.idf[place[first + 1]] if len(first) else np.zeros(0)
     return Shared(
         document, field, length, words,
-        raw=np.bincount(unit[raw_at], query.idf[place[raw_at]], len(starts)),
-        pairs=np.bincount(unit[pair_at], query.idf[place[pair_at]] + query.idf[place[pair_at + 1]], len(starts)),
-        tf=tf, lengths=lengths,
+        exact=np.bincount(unit[exact], query.idf[place[exact]], len(starts)).astype(np.float32),
+        pairs=np.bincount(unit[first], of_pair, len(starts)).astype(np.float32),
+        tf=np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(np.float32),
+        lengths=lengths.reshape(shape[0], FIELDS).astype(np.float32),
     )  # fmt: skip
 
 
-def _look_up(values: NDArray[np.uint32], sorted_words: NDArray[np.uint32]) -> tuple[Ints, NDArray[np.bool_]]:
-    place = np.minimum(np.searchsorted(sorted_words, values), max(0, len(sorted_words) - 1))
-    return place, sorted_words[place] == values if len(sorted_words) else np.zeros(len(values), bool)
+def measure(shared: Shared, query: Query, cosine: Floats, downloads: Floats) -> Floats:
+    """Measure documents against each query: (queries, documents, features), but for the creator's.
+
+    Examples, phrasing and meaning are of the prompt as a whole; for a concept they are zero.
+    """
+    idf = query.masks * query.idf
+    first = np.zeros((len(idf), 1), np.float32)
+    first[0] = 1
+    every = np.ones((len(idf), 1), np.float32)
+    columns = [
+        *_bm25(shared, idf),
+        *_phrases(shared, query, idf),
+        *(first * column for column in (*_examples(shared, query), cosine)),
+        every * np.log1p(np.bincount(shared.document[shared.field == EXAMPLE], minlength=len(cosine))),
+        every * np.log10(1 + downloads),
+        np.zeros((len(idf), len(cosine))),
+    ]
+    return np.stack(columns, axis=-1).astype(np.float32)
 
 
-def _in(values: NDArray[np.generic], among: NDArray[np.generic]) -> NDArray[np.bool_]:
-    if not len(among):
+def add_creator(features: Floats, creator: Ints) -> None:
+    """Give each candidate the best likeness among its creator's; who has none stands alone."""
+    if not len(creator):
+        return
+    _, group = np.unique(np.where(creator == 0, -1 - np.arange(len(creator)), creator), return_inverse=True)
+    best = np.zeros(int(group.max()) + 1, np.float32)
+    np.maximum.at(best, group, features[0, :, COLUMN["likeness"]])
+    features[0, :, COLUMN["creator"]] = best[group]
+
+
+def _shared_tokens(stream: NDArray[np.uint32], words: NDArray[np.uint32]) -> tuple[Ints, Ints]:
+    """Find the tokens of known words: where in the stream, and which words."""
+    if not len(words):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    # A table over 16 bits of the word throws most tokens out before they are searched for one by one.
+    table = np.zeros(1 << 16, bool)
+    table[words & 0xFFFF] = True
+    at = np.flatnonzero(table[(stream >> GAP_BITS) & 0xFFFF] & (stream >= FIRST_TOKEN))
+    wanted = stream[at] >> GAP_BITS
+    place = np.minimum(np.searchsorted(words, wanted), len(words) - 1)
+    known = words[place] == wanted
+    return at[known], place[known]
+
+
+def _among(values: NDArray[Any], known: NDArray[Any]) -> Flags:
+    if not len(known):
         return np.zeros(len(values), bool)
-    return among[np.minimum(np.searchsorted(among, values), len(among) - 1)] == values  # type: ignore[no-any-return]
+    found: Flags = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
 
 
 def _pair(a: Ints, b: Ints) -> Ints:
     return a << 20 | b
 
 
-def _prompt_pairs(query: Query) -> Ints:
-    place, _ = _look_up(query.tokens >> GAP_BITS, query.words)
-    return _pair(place[:-1], place[1:])
-
-
-NAMES = (
-    "name", "trigger", "tags", "description", "examples", "fields", "trigger phrase", "trigger share", "name share",
-    "trigger words", "example", "phrasing", "creator", "meaning", "shown", "downloads",
-)  # fmt: skip
-"""The features, in the columns' order."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of each candidate besides its body: arrays over the candidates."""
-
-    creator: Ints
-    downloads: Ints
-    cosine: Floats
-
-
-def measure(shared: Shared, query: Query, facts: Facts) -> Floats:
-    """Measure every candidate against every query: (queries, candidates, features).
-
-    Examples, phrasing and meaning are of the prompt as a whole; for a concept they are zero.
-    """
-    idf = query.masks * query.idf
-    jaccard, phrasing = _examples(shared, query)
-    of_prompt = (jaccard, phrasing, _by_creator(jaccard, facts.creator), facts.cosine)
-    prior = (np.log1p(_count(shared, EXAMPLE)), np.log10(1 + facts.downloads))
-    first = (np.arange(len(idf)) == 0)[:, None]
-    columns = [
-        *_bm25(shared, idf),
-        *_phrases(shared, query, idf),
-        *(first * column for column in of_prompt),
-        *(np.broadcast_to(column, (len(idf), len(column))) for column in prior),
-    ]
-    return np.stack(columns, axis=-1)
+def _pairs_of(query: Query) -> Ints:
+    place = np.searchsorted(query.words, query.tokens >> GAP_BITS)
+    return np.unique(_pair(place[:-1], place[1:]))
 
 
 def _bm25(shared: Shared, idf: Floats) -> list[Floats]:
     """BM25 of each field, then BM25F over all (Robertson & Zaragoza 2009): each (queries, documents)."""
-    norm = np.stack(
-        [1 - B.get(f, B_OTHER) + B.get(f, B_OTHER) * shared.lengths[:, f] / MEAN_WORDS[f] for f in range(FIELDS)], 1
-    )
+    norm = 1 - B + B * shared.lengths / MEAN_WORDS
     scores = []
     for field in (NAME, TRIGGER, TAG, DESCRIPTION, EXAMPLE):
         tf = shared.tf[:, field]
@@ -150,44 +166,49 @@ def _bm25(shared: Shared, idf: Floats) -> list[Floats]:
 
 
 def _phrases(shared: Shared, query: Query, idf: Floats) -> list[Floats]:
-    """Trigger phrases said in full, and how much of the name and of the trigger words is said: (queries, documents)."""
+    """How the prompt names the adapter: (queries, documents) each.
+
+    The rarest trigger phrase said in full, the share of such phrases, how much of the name and of the trigger words is
+    said, and how much a name or a full phrase is the adapter's own (1: no other adapter is named so).
+    """
     documents = len(shared.lengths)
     at = np.flatnonzero(shared.field == TRIGGER)
     owner, words = shared.document[at], shared.words[at]
-    said = query.masks.astype(np.float32) @ words.T
+    masks = query.masks.astype(np.float32)
+    said = masks @ words.T
     full = (said >= shared.length[at]) & (said > 0)
-    best = np.zeros((len(idf), documents))
-    np.maximum.at(best.T, owner, (full * (idf @ words.T)).T)
-    share = np.stack([np.bincount(owner, row, documents) for row in full.astype(float)])
-    share /= np.maximum(np.bincount(owner, minlength=documents), 1)
-    said_words = (shared.tf > 0).astype(np.float32)
+    best = np.zeros((documents, len(idf)), np.float32)
+    np.maximum.at(best, owner, (full * (idf @ words.T)).T)
+    phrases = np.maximum(np.bincount(owner, minlength=documents), 1)
+    share = np.stack([np.bincount(owner, row, documents) for row in full]) / phrases
+    said_words: Floats = (shared.tf > 0).astype(np.float32)
     named, triggered = (
-        (query.masks @ said_words[:, field].T) / np.maximum(shared.lengths[:, field], 1) for field in (NAME, TRIGGER)
+        masks @ said_words[:, field].T / np.maximum(shared.lengths[:, field], 1) for field in (NAME, TRIGGER)
     )
-    return [best, share, named, triggered]
+    own_trigger = np.zeros((documents, len(idf)), np.float32)
+    np.maximum.at(own_trigger, owner, (full * _best_word(words, query)).T)
+    own_name = named * _best_word(said_words[:, NAME], query)
+    columns = (best.T, share, named, triggered, own_name, own_trigger.T)
+    return [column.astype(np.float32) for column in columns]
 
 
-def _examples(shared: Shared, query: Query) -> tuple[Floats, Floats]:
-    """Jaccard similarity of the prompt with the nearest example: by tokens, gaps and all; and by neighbours."""
-    documents = len(shared.lengths)
+def _best_word(held: Floats, query: Query) -> Floats:
+    """Take, for each query and row of words held, the word that is most the adapter's own: (queries, rows)."""
+    return np.stack([(held[:, mask] * query.sole[mask]).max(axis=1, initial=0) for mask in query.masks])
+
+
+def _examples(shared: Shared, query: Query) -> Floats:
+    """Jaccard similarity of the prompt with the nearest example: by words, tokens and neighbours; by neighbours alone.
+
+    Tokens compare the gaps after the words too: who copies a prompt copies its brackets.
+    """
     at = np.flatnonzero(shared.field == EXAMPLE)
-    idf_of_prompt = query.idf.sum()
-    unseen = UNSEEN_IDF * np.maximum(shared.length[at] - shared.words[at].sum(1), 0)
-    best = []
-    for common in (shared.raw[at], shared.pairs[at] / 2):
-        near = np.zeros(documents)
-        np.maximum.at(near, shared.document[at], common / (idf_of_prompt + unseen + 1e-9))
-        best.append(near)
-    return best[0], best[1]
-
-
-def _by_creator(values: Floats, creator: Ints) -> Floats:
-    """Give each candidate the best value among its creator's; who has no creator stands alone."""
-    _, group = np.unique(np.where(creator == 0, -1 - np.arange(len(creator)), creator), return_inverse=True)
-    best = np.zeros(len(values))
-    np.maximum.at(best, group, values)
-    return best[group]  # type: ignore[no-any-return]
-
-
-def _count(shared: Shared, field: int) -> Ints:
-    return np.bincount(shared.document[shared.field == field], minlength=len(shared.lengths))
+    unshared = UNSHARED * np.maximum(shared.length[at] - shared.words[at].sum(1), 0)
+    whole = query.idf @ query.masks[0] + unshared + 1e-9
+    neighbours = shared.pairs[at] / 2
+    best = np.zeros((2, len(shared.lengths)), np.float32)
+    for row, common in zip(
+        best, (shared.words[at] @ query.idf + shared.exact[at] + neighbours, neighbours), strict=True
+    ):
+        np.maximum.at(row, shared.document[at], common / whole)
+    return best

@@ -10,22 +10,26 @@ from numpy.typing import NDArray
 
 from stylus_gen.tools.search.features import NAMES
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 # Feature: (weight of its value, weight of its share of the best candidate's value).
 WEIGHTS: dict[str, tuple[float, float]] = {
-    "name": (0.02, 0.0),
-    "trigger": (0.06, 0.0),
-    "fields": (0.08, 1.0),
-    "trigger phrase": (0.10, 0.0),
-    "trigger words": (1.0, 0.0),
-    "example": (2.0, 2.0),
-    "phrasing": (3.0, 2.0),
-    "creator": (2.0, 2.0),
-    "meaning": (3.0, 0.0),
-    "shown": (0.3, 0.0),
+    "description": (0, 0.937),
+    "examples": (-0.034, -1.211),
+    "fields": (0.022, 1.977),
+    "trigger share": (0.489, 0),
+    "name share": (1.603, 0),
+    "own name": (3.084, 0),
+    "own trigger": (3.084, 0),
+    "likeness": (0, 0.269),
+    "phrasing": (0, 2.256),
+    "meaning": (3.004, 2.585),
+    "shown": (0.799, 0),
+    "downloads": (0, -0.307),
+    "creator": (0.823, 4.814),
 }
-SHARPNESS, OFFSET = 1.0, 4.0
+NONE = 11.61
+"""The score of "none of them"."""
 
 
 def fuse(features: Floats) -> Floats:
@@ -33,10 +37,13 @@ def fuse(features: Floats) -> Floats:
     value = np.array([WEIGHTS.get(name, (0.0, 0.0))[0] for name in NAMES])
     share = np.array([WEIGHTS.get(name, (0.0, 0.0))[1] for name in NAMES])
     best = np.maximum(features.max(axis=1, keepdims=True, initial=0.0), 1e-6)
-    return features @ value + (features / best) @ share
+    scores: Floats = features @ value + (features / best) @ share
+    return scores
 
 
 def calibrate(scores: Floats) -> Floats:
-    """Turn scores into probabilities: a softmax over the candidates with one place for "none of them"."""
-    odds = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True, initial=0.0)))
-    return odds / (odds.sum(axis=1, keepdims=True) + np.exp(OFFSET - scores.max(axis=1, keepdims=True, initial=0.0)))
+    """Turn scores into probabilities: a softmax over the candidates and "none of them"."""
+    best = np.maximum(scores.max(axis=1, keepdims=True, initial=NONE), NONE)
+    odds = np.exp(scores - best)
+    chances: Floats = odds / (odds.sum(axis=1, keepdims=True) + np.exp(NONE - best))
+    return chances

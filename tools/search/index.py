@@ -9,13 +9,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg.rows import dict_row
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.search.document import Document, make_document
+from stylus_gen.tools.search.document import Document, join_vectors, make_document
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.merge import to_card
 
@@ -29,7 +31,7 @@ COUNT = 0
 
 COLUMNS = (
     "model_key", "family", "kind", "safe", "nsfw_level", "commercial", "strict", "installed", "creator", "downloads",
-    "keys", "body",
+    "summary", "keys", "body",
 )  # fmt: skip
 
 
@@ -43,7 +45,7 @@ def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: 
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
         documents = [make_document(cards) for cards in _groups(db, batch)]
-        vectors = embedder.embed([document.text for document in documents]) if documents else []
+        vectors = _embed(embedder, documents)
         with db.pool.connection() as conn, conn.transaction():
             conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
             claim(conn, embedder)
@@ -72,6 +74,14 @@ def check_embedder(embedder: Embedder, row: Any) -> None:
             f"({embedder.dim}): use that embedder, or index everything again in a new database",
             embedder=embedder.name,
         )
+
+
+def _embed(embedder: Embedder, documents: Sequence[Document]) -> list[NDArray[np.float32]]:
+    if not documents:
+        return []
+    rows = embedder.embed([text for document in documents for text in document.texts])
+    ends = np.cumsum([len(document.texts) for document in documents])
+    return [join_vectors(part) for part in np.split(rows, ends[:-1])]
 
 
 def _model_keys(db: Database, ids: Sequence[str]) -> list[str]:
@@ -103,7 +113,7 @@ def _replace(conn: Connection, model_keys: Sequence[str], documents: Sequence[Do
     ).fetchall()
     for (keys,) in gone:
         counts.subtract([COUNT, *keys])
-    with conn.cursor().copy(f"COPY search_documents ({', '.join(COLUMNS)}, vector) FROM STDIN") as copy:  # type: ignore[arg-type]
+    with conn.cursor().copy(f"COPY search_documents ({', '.join(COLUMNS)}, vector) FROM STDIN") as copy:
         for document, vector in zip(documents, vectors, strict=True):
             copy.write_row([*(getattr(document, column) for column in COLUMNS), HalfVector(vector)])
             counts.update([COUNT, *document.keys])

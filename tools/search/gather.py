@@ -1,0 +1,135 @@
+"""Gathering: a prompt and its concepts become queries; what recall finds for them is measured.
+
+The whole prompt is the first query, each concept another one over its own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from stylus_gen.tools.embed import Embedder
+from stylus_gen.tools.plan import Concept
+from stylus_gen.tools.search import recall
+from stylus_gen.tools.search.document import NAMED, TRIGGER
+from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
+from stylus_gen.tools.search.fusion import fuse
+from stylus_gen.tools.search.index import check_embedder
+from stylus_gen.tools.search.recall import Frequencies, Row
+from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
+from stylus_gen.tools.store.database import Connection
+
+PROMPT = "prompt"
+"""The name of the whole prompt's query."""
+MAX_WORDS = 400
+"""Words read of a prompt; a concept's are 32."""
+MAX_CONCEPTS = 32
+EMBEDDED_LENGTH = 700
+"""Characters of a prompt that are embedded."""
+
+# Documents that may come in: by the words of the prompt, of each concept, by meaning, by creators of the best ones.
+BY_WORDS = 900
+BY_CONCEPT = 60
+BY_MEANING = 60
+BY_CREATORS = 120
+BEST = 15
+"""Documents whose creators are looked at: people prompt as their own examples do."""
+
+
+@dataclass
+class Found:
+    """Documents and what was measured of them: ``features`` is (queries, documents, features).
+
+    ``misspelt`` has, by the place of a query word, the ids of documents with a name one typing error away.
+    """
+
+    queries: tuple[str, ...]
+    query: Query
+    vector: NDArray[np.float32]
+    misspelt: Mapping[int, set[int]]
+    rows: list[Row] = field(default_factory=list)
+    shared: list[Shared] = field(default_factory=list)
+    features: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.features = np.zeros((len(self.queries), 0, len(NAMES)), np.float32)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Measure the documents that are not there yet."""
+        known = {row.id for row in self.rows}
+        new = [row for row in rows if row.id not in known]
+        if not new:
+            return
+        shared = share([row.body for row in new], self.query)
+        for place, ids in self.misspelt.items():
+            # As if it had been spelt right: a trigger word said.
+            shared.tf[[row.id in ids for row in new], TRIGGER, place] = 1
+        downloads = np.array([row.downloads for row in new], np.float32)
+        features = measure(shared, self.query, recall.cosines(new, self.vector), downloads)
+        self.features = np.concatenate([self.features, features], axis=1)
+        self.rows += new
+        self.shared.append(shared)
+
+    def creators(self) -> set[int]:
+        """Name the creators of the best documents so far."""
+        best = np.argsort(-fuse(self.features[:1])[0])[:BEST]
+        return {self.rows[i].creator for i in best} - {0}
+
+
+def gather(
+    conn: Connection, embedder: Embedder, prompt: str, concepts: Sequence[Concept], where: sql.Composable
+) -> Found:
+    """Find and measure documents. Raises BadRequest if the catalogue was embedded by another embedder."""
+    check_embedder(embedder, conn.execute("SELECT embedder, dim FROM search_settings").fetchone())
+    with ThreadPoolExecutor(1) as worker:
+        # The arithmetic of the embedding leaves the interpreter free for the words.
+        embedding = worker.submit(embedder.embed, [prompt[:EMBEDDED_LENGTH]])
+        readings = [read(prompt, MAX_WORDS), *(read(concept.text, 32) for concept in concepts[:MAX_CONCEPTS])]
+        frequencies = recall.count_words(conn, {word for reading in readings for word in _said(reading)})
+        close = {
+            word: rows
+            for word in recall.unknown_words(frequencies, readings[0].words)
+            if (rows := recall.by_misspelling(conn, where, word))
+        }
+        by_words = recall.by_keys(conn, where, _keys(frequencies, readings))
+        vector = embedding.result()[0]
+    query = _query(readings, frequencies, close.keys())
+    misspelt = {
+        int(np.searchsorted(query.words, word_number(word))): {row.id for row in rows} for word, rows in close.items()
+    }
+    found = Found((PROMPT, *(concept.id for concept in concepts[:MAX_CONCEPTS])), query, vector, misspelt)
+    for rows in (by_words, *close.values(), recall.by_meaning(conn, where, vector, BY_MEANING)):
+        found.add(rows)
+    found.add(recall.by_creators(conn, where, found.creators(), BY_CREATORS))
+    add_creator(found.features, np.array([row.creator for row in found.rows]))
+    return found
+
+
+def _said(reading: Reading) -> set[str]:
+    return {*reading.words, *joined(reading.words)}
+
+
+def _keys(frequencies: Frequencies, readings: Sequence[Reading]) -> set[int]:
+    keys: set[int] = set()
+    for reading, budget in zip(readings, [BY_WORDS] + [BY_CONCEPT] * len(readings), strict=False):
+        keys |= recall.choose_keys(frequencies, _said(reading), budget)
+    return keys
+
+
+def _query(readings: Sequence[Reading], frequencies: Frequencies, misspelt: Collection[str]) -> Query:
+    said = [_said(reading) for reading in readings]
+    known = {word for word in set().union(*said) if frequencies.of(word)} | set(misspelt)
+    words = sorted(known, key=word_number)
+    return Query(
+        tokens=readings[0].tokens,
+        words=np.array([word_number(word) for word in words], np.uint32),
+        idf=np.array([frequencies.idf(word) for word in words], np.float32),
+        sole=np.array([1 / max(1, frequencies.documents.get(key_of(word, NAMED), 1)) for word in words], np.float32),
+        masks=np.array([[word in part for word in words] for part in said], bool).reshape(len(said), len(words)),
+        texts=tuple(words),
+    )
