@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 PROMPTS = {
     "plain, the base knows it": "a cat",
-    "a style": "a rocket, glossy 3D style",
+    "a style": "a rocket, black and white stencil style",
     "a thing the base never saw": "a penguin",
-    "both": "a penguin, retro paper style",
+    "both": "a penguin, glossy 3D style",
     "nothing fits": "the sound of rain on a Tuesday",
 }
 SEED = 7
