@@ -139,10 +139,13 @@ class Stylus:
     def threads(self) -> Threads:
         """Open the plans that wait for a person's word; they outlive the process."""
         from langgraph.checkpoint.postgres import PostgresSaver
+        from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+        from stylus_gen.agent.request import PlanRequest
         from stylus_gen.agent.threads import Threads
 
-        saver = PostgresSaver(self.database.pool)  # type: ignore[arg-type]  # it sets its own row factory
+        serde = JsonPlusSerializer(allowed_msgpack_modules=[Plan, PlanRequest])
+        saver = PostgresSaver(self.database.pool, serde=serde)  # type: ignore[arg-type]  # it sets its own row factory
         saver.setup()
         return Threads(saver, self._context)
 
@@ -263,8 +266,20 @@ class Stylus:
             raise BadRequest(f"{str(path)!r} is not a plan: {where}: {first['msg']}") from None
 
     def generate(self, plan: Plan, *, control: bool = False) -> Result:
-        """Draw a plan, one picture a mask row; with ``control`` also each seed without adapters."""
+        """Draw a plan, one picture a mask row; with ``control`` also each seed without adapters.
+
+        Raises BadRequest before anything is loaded if no base was chosen for the plan's family, or the outputs folder
+        cannot be written.
+        """
         from stylus_gen.tools.generate import generate
+
+        if self.settings.base is None and plan.family != "world":
+            raise BadRequest(f"the plan is for {plan.family} and no base is chosen: give --base or set STYLUS_BASE")
+        try:
+            self.settings.outputs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            where = str(self.settings.outputs)
+            raise BadRequest(f"pictures cannot go to {where!r} ({error.strerror}): choose another --out") from None
 
         pictures = generate(
             plan,

@@ -14,7 +14,7 @@ import typer
 
 from stylus_gen.eval.commands import app as eval_app
 from stylus_gen.terminal import Json, Model, opened, show, show_json
-from stylus_gen.tools.errors import EXIT_CODES, BadRequest, StylusError, Unavailable
+from stylus_gen.tools.errors import EXIT_CODES, AdapterRejected, BadRequest, StylusError, Unavailable
 
 if TYPE_CHECKING:
     from stylus_gen.tools.plan import Plan
@@ -57,10 +57,13 @@ def import_(
     with opened() as stylus:
         summary = stylus.import_adapters(path)
     if as_json:
-        return show_json(summary.to_json())
-    from stylus_gen.tables import import_table
+        show_json(summary.to_json())
+    else:
+        from stylus_gen.tables import import_table
 
-    show(import_table(summary))
+        show(import_table(summary))
+    if summary.skipped and not (summary.taken or summary.updated or summary.merged or summary.unchanged):
+        raise AdapterRejected(f"nothing was imported: all {summary.skipped} were refused, for the reasons given above")
 
 
 @app.command()
@@ -116,6 +119,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Choose adapters, weights and masks for a prompt, and say why."""
+    if approve and not thread:
+        raise BadRequest("--approve waits for an answer to a thread: name one with --thread NAME")
     with opened(family=family, base=base, model=model, profile=profile, installed_only=installed) as stylus:
         wish = stylus.request(prompt, images=images, seed=seed, negative_prompt=negative)
         made = stylus.threads.plan(thread, wish, approve=approve) if thread else stylus.plan_request(wish)
@@ -195,10 +200,13 @@ def check(
     with opened(family=family, base=base, profile=profile) as stylus:
         report = stylus.check(recipe)
     if as_json:
-        return show_json(report.model_dump(mode="json"))
-    from stylus_gen.tables import report_table
+        show_json(report.model_dump(mode="json"))
+    else:
+        from stylus_gen.tables import report_table
 
-    show(report_table(report))
+        show(report_table(report))
+    if any(finding.level == "error" for finding in report.findings):
+        raise typer.Exit(EXIT_CODES[AdapterRejected])
 
 
 @app.command()

@@ -108,6 +108,8 @@ def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: 
         (["plan", "a cat", "--family", "sd99"], 2, "family"),
         (["plan", "a cat", "--model", "telepathy:1"], 2, "openai:NAME"),
         (["generate"], 2, "give one of"),
+        (["generate", "wanostyle"], 2, "--base"),
+        (["plan", "a cat", "--approve"], 2, "--thread NAME"),
         (["generate", "--plan", "nowhere.json"], 2, "nowhere.json"),
         (["show", "nobody"], 2, "nobody"),
         (["import", "nowhere"], 2, "nowhere"),
@@ -156,3 +158,36 @@ def test_hostile_names_reach_the_terminal_as_plain_text(stylus: Run, tmp_path: P
     done = stylus("search", "eviltrigger")
     assert "[bold red]evil[/]" in done.out
     assert "\x1b[31m" not in done.out
+
+
+def test_an_import_that_takes_nothing_fails_and_says_why(stylus: Run, tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "half.safetensors").write_bytes(b"\x40\x0d\x03\x00")
+    done = stylus("import", "half")
+    assert done.code == 3
+    assert "half.safetensors" in done.out
+    assert "nothing was imported" in done.err
+
+
+def test_check_fails_on_an_error_so_that_scripts_can_ask(stocked: Run) -> None:
+    assert stocked("check", "a cat <lora:nosuch:1>").code == 3
+    assert stocked("check", "wanostyle <lora:wano_saga_style:0.8>").code == 0
+
+
+def test_a_thread_waits_for_approval_and_changes_by_a_line_in_silence(stocked: Run) -> None:
+    weight = stocked("plan", "wanostyle", "--thread", "t", "--approve", "--json").json["assignments"][0]["weight"]
+    assert "waits for approval" in stocked("generate", "--thread", "t").err
+    revised = stocked("revise", "t", "less of the wano saga style", "--json")
+    assert revised.json["assignments"][0]["weight"] < weight
+    assert revised.err == ""
+    assert stocked("revise", "t", "accept").code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_drawn(
+    stylus: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLUS_FAMILY", "world")
+    (tmp_path / "file").write_text("")
+    done = stylus("generate", "a penguin", "--out", "file")
+    assert done.code == 2
+    assert "--out" in done.err
