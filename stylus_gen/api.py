@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from stylus_gen.bar import silent
 from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
-from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family, usable_families
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
 
@@ -261,9 +261,7 @@ class Stylus:
         except OSError as error:
             raise BadRequest(f"the plan {str(path)!r} cannot be read: {error.strerror}") from None
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise BadRequest(f"{str(path)!r} is not a plan: {where}: {first['msg']}") from None
+            raise BadRequest(f"{str(path)!r} is not a plan: {faults(error, 1)}") from None
 
     def generate(self, plan: Plan, *, control: bool = False) -> Result:
         """Draw a plan, one picture a mask row; with ``control`` also each seed without adapters.

@@ -375,3 +375,15 @@ with open_database(None, Path(sys.argv[1])) as db:
     ]
     assert [(run.returncode, run.stdout) for run in runs] == [(-signal.SIGKILL, "0\n"), (0, "1\n")], runs
     assert not (home / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_server_that_goes_away_in_use_is_unavailable_and_the_next_call_finds_it_again(db: Database) -> None:
+    with pytest.raises(Unavailable, match="failed in use"), db.pool.connection() as conn:
+        conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert count_cards(db) == 0
+
+
+def test_a_home_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadRequest, match="STYLUS_HOME"):
+        open_database(None, tmp_path / "file" / "home")

@@ -5,6 +5,11 @@ Doors map them in one table, `EXIT_CODES` below; an exception that is not one of
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class StylusError(Exception):
     """Say what was given, what was expected and what to do."""
@@ -33,6 +38,12 @@ class BudgetExceeded(StylusError):
 
 class PolicyRefused(StylusError):
     """Licence or safety policy forbids it."""
+
+
+def faults(error: ValidationError, most: int = 5) -> str:
+    """Say in one line what pydantic found wrong, field by field; never what was given, which may be a secret."""
+    found = error.errors(include_url=False, include_input=False)[:most]
+    return "; ".join(": ".join(filter(None, (".".join(map(str, f["loc"])), f["msg"]))) for f in found)
 
 
 EXIT_CODES: dict[type[StylusError], int] = {

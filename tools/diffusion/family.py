@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from stylus_gen.tools.diffusion.settings import RenderSettings
-from stylus_gen.tools.errors import BadRequest, Unavailable
+from stylus_gen.tools.errors import BadRequest, Unavailable, faults
 from stylus_gen.tools.families import TITLES, Family, support
 from stylus_gen.tools.plan import Record
 
@@ -75,8 +75,7 @@ def declaration(base: str) -> Declaration:
     try:
         return Declaration.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadRequest(f"{str(path)!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise BadRequest(f"{str(path)!r}: {faults(error, 1)}") from None
 
 
 def read_config(base: str, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from stylus_gen.tools.diffusion.parameters import LoraTag, format_parameters
 from stylus_gen.tools.diffusion.settings import MAX_SIDE, RenderSettings
-from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import MaskRow, Plan, Record
 
@@ -128,9 +128,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadRequest(f"the recipe in {path.name!r} cannot be used: {where}: {first['msg']}") from None
+        raise BadRequest(f"the recipe in {path.name!r} cannot be used: {faults(error, 1)}") from None
 
 
 def is_whole(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import Record
 
@@ -41,8 +41,7 @@ def render_settings(**values: Any) -> RenderSettings:
     try:
         return RenderSettings(**values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise BadRequest(f"render settings: {'; '.join(faults)}") from None
+        raise BadRequest(f"render settings: {faults(error)}") from None
 
 
 # (steps, guidance) that the makers of each family recommend; the others: 30 and 7.

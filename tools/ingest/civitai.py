@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stylus_gen.tools.card import Card, Stats
+from stylus_gen.tools.errors import faults
 from stylus_gen.tools.families import family_of
 from stylus_gen.tools.ingest.examples import read_examples
 from stylus_gen.tools.ingest.kind import kind_of
@@ -186,5 +187,4 @@ def _is_full(description: str) -> bool:
 
 def first_error(error: ValidationError) -> str:
     """Say in one line what pydantic found wrong first."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    return clean_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 200)
+    return clean_line(faults(error, 1), 200)

