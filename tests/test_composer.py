@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stylus_gen.agent.offline import OFFLINE
-from stylus_gen.eval.composer import Prompt, context_of, hidden, measure, read_gold
+from stylus_gen.eval.composer import context_of, hidden, measure
+from stylus_gen.eval.gold import Prompt, read_gold
 from stylus_gen.tools.embed import minilm
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest import import_adapters
@@ -63,5 +64,5 @@ def test_gold_prompts_are_read_and_a_wrong_file_is_named(tmp_path: Path) -> None
     path.write_text(json.dumps({"prompt": "a b", "prompt_without_triggers": "a", "adapters": {"7": 0.5}}) + "\n")
     assert read_gold(path) == [Prompt("a b", "a", {"civitai-7": 0.5})]
     path.write_text('{"prompt": 1}\n')
-    with pytest.raises(BadRequest, match="holds no prompts"):
+    with pytest.raises(BadRequest, match="line 1 is no gold prompt"):
         read_gold(path)

