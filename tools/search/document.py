@@ -140,7 +140,7 @@ def join_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _summary(card: Card) -> str:
-    said = clean_text(card.description[: 4 * SUMMARY], SUMMARY)
+    said = clean_text(card.description[: 2 * SUMMARY], SUMMARY)
     return clean_text("; ".join(part for part in (card.kind, ", ".join(card.tags[:8]), said) if part), SUMMARY)
 
 

@@ -14,21 +14,21 @@ Floats = NDArray[np.float32]
 
 # Feature: (weight of its value, weight of its share of the best candidate's value).
 WEIGHTS: dict[str, tuple[float, float]] = {
-    "description": (0, 0.937),
-    "examples": (-0.034, -1.211),
-    "fields": (0.022, 1.977),
-    "trigger share": (0.489, 0),
-    "name share": (1.603, 0),
-    "own name": (3.084, 0),
-    "own trigger": (3.084, 0),
-    "likeness": (0, 0.269),
-    "phrasing": (0, 2.256),
-    "meaning": (3.004, 2.585),
-    "shown": (0.799, 0),
-    "downloads": (0, -0.307),
-    "creator": (0.823, 4.814),
+    "description": (0, 1.007),
+    "examples": (-0.038, -1.102),
+    "fields": (0.026, 1.923),
+    "trigger share": (0.425, 0),
+    "name share": (0.805, 0),
+    "own name": (2.8, 0),
+    "own trigger": (2.778, 0),
+    "likeness": (0, 0.173),
+    "phrasing": (0, 2.349),
+    "meaning": (2.807, 2.463),
+    "shown": (0.771, 0),
+    "downloads": (0, -0.228),
+    "creator": (0.77, 4.846),
 }
-NONE = 11.61
+NONE = 11.438
 """The score of "none of them"."""
 
 

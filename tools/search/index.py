@@ -29,10 +29,11 @@ WRITERS = 0x57593
 COUNT = 0
 """The key under which documents are counted."""
 
-COLUMNS = (
-    "model_key", "family", "kind", "safe", "nsfw_level", "commercial", "strict", "installed", "creator", "downloads",
-    "summary", "keys", "body",
-)  # fmt: skip
+COLUMNS = {
+    "model_key": "text", "family": "text", "kind": "text", "safe": "bool", "nsfw_level": "int2", "commercial": "bool",
+    "strict": "bool", "installed": "bool", "creator": "int4", "downloads": "int8", "summary": "text", "keys": "int4[]",
+    "body": "bytea",
+}  # fmt: skip
 
 
 def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: Progress | None = None) -> int:
@@ -47,9 +48,8 @@ def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: 
         documents = [make_document(cards) for cards in _groups(db, batch)]
         vectors = _embed(embedder, documents)
         with db.pool.connection() as conn, conn.transaction():
-            conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
             claim(conn, embedder)
-            _replace(conn, batch, documents, vectors)
+            write_documents(conn, batch, documents, vectors)
         written += len(documents)
         if progress:
             progress(min(start + BATCH, len(keys)), len(keys), "indexing")
@@ -106,14 +106,20 @@ def _groups(db: Database, model_keys: Sequence[str]) -> list[list[Card]]:
     return list(groups.values())
 
 
-def _replace(conn: Connection, model_keys: Sequence[str], documents: Sequence[Document], vectors: Any) -> None:
+def write_documents(
+    conn: Connection, model_keys: Sequence[str], documents: Sequence[Document], vectors: Sequence[NDArray[np.float32]]
+) -> None:
+    """Write the documents of these models, and nothing else of theirs; inside the caller's transaction."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
     counts: Counter[int] = Counter()
     gone = conn.execute(
         "DELETE FROM search_documents WHERE model_key = ANY(%s) RETURNING keys", (list(model_keys),)
     ).fetchall()
     for (keys,) in gone:
         counts.subtract([COUNT, *keys])
-    with conn.cursor().copy(f"COPY search_documents ({', '.join(COLUMNS)}, vector) FROM STDIN") as copy:
+    names = ", ".join(COLUMNS)
+    with conn.cursor().copy(f"COPY search_documents ({names}, vector) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types([*COLUMNS.values(), "halfvec"])
         for document, vector in zip(documents, vectors, strict=True):
             copy.write_row([*(getattr(document, column) for column in COLUMNS), HalfVector(vector)])
             counts.update([COUNT, *document.keys])

@@ -22,7 +22,8 @@ FIRST_TOKEN = 1 << GAP_BITS
 """Smaller numbers are no tokens; documents use them as marks."""
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
+_WORD = re.compile(rf"([{_CJK}]+|[^\W_{_CJK}]+)")
+_WITHOUT_SPACES = re.compile(f"[{_CJK}]")
 _MARKUP = re.compile(r"<[^<>]*>")
 _PLAIN_GAPS = frozenset(("", " ", "_"))
 
@@ -39,14 +40,12 @@ def read(text: str, limit: int) -> Reading:
     """Read the first ``limit`` words of a text; markup (``<lora:…>``) and backslashes are left out."""
     # A text of n words needs few more than 8 n characters; what is beyond 32 n is not even looked at.
     text = _MARKUP.sub(", ", unicodedata.normalize("NFKC", text[: 32 * limit]).casefold().replace("\\", ""))
-    words: list[str] = []
-    tokens: list[int] = []
-    for word, gap in _pairs(text):
-        if len(words) == limit:
-            break
-        words.append(word)
-        tokens.append(_token(word, gap))
-    return Reading(tuple(words), np.array(tokens, np.uint32))
+    pieces = _WORD.split(text)  # gap, word, gap, word, … gap
+    words, gaps = pieces[1::2], pieces[2::2]
+    if _WITHOUT_SPACES.search(text):
+        words, gaps = _split(words, gaps)
+    words = words[:limit]
+    return Reading(tuple(words), np.array([_token(*pair) for pair in zip(words, gaps, strict=False)], np.uint32))
 
 
 def word_number(word: str) -> int:
@@ -78,23 +77,16 @@ SHORTEST_MISSPELT = 5
 """Letters; shorter words have too many neighbours."""
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each word with the gap that follows it."""
-    matches = _WORD.finditer(text)
-    match = next(matches, None)
-    while match is not None:
-        following = next(matches, None)
-        gap = text[match.end() : following.start() if following else match.end() + 4]
-        *first, last = _split(match[0])
-        yield from ((word, "") for word in first)
-        yield last, gap
-        match = following
-
-
-def _split(run: str) -> list[str]:
-    if run[0] < "\u3040" or len(run) < 3 or not re.match(f"[{_CJK}]", run):
-        return [run]
-    return [run[i : i + 2] for i in range(len(run) - 1)]
+def _split(words: list[str], gaps: list[str]) -> tuple[list[str], list[str]]:
+    """Cut runs of a script that puts no spaces into overlapping pairs of characters."""
+    cut: list[tuple[str, str]] = []
+    for word, gap in zip(words, gaps, strict=True):
+        if len(word) > 2 and _WITHOUT_SPACES.match(word):
+            pairs = [word[i : i + 2] for i in range(len(word) - 1)]
+            cut += [(pair, "") for pair in pairs[:-1]] + [(pairs[-1], gap)]
+        else:
+            cut.append((word, gap))
+    return [word for word, _ in cut], [gap for _, gap in cut]
 
 
 @lru_cache(maxsize=1 << 16)
