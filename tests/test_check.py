@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import Report, Use, check_recipe, read_a1111, uses_of
 from stylus_gen.tools.plan import Policy
@@ -26,6 +28,28 @@ def test_a_prompt_with_lora_tags_is_read() -> None:
     prompt, uses = read_a1111("a fox <lora:Fox:0.8>, snow <lora:Snow>")
     assert prompt == "a fox , snow"
     assert uses == [Use("Fox", 0.8), Use("Snow", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("tag", "weight"),
+    [
+        ("<lora:Fox:-1.2>", -1.2),
+        ("<lyco:Fox:.5>", 0.5),
+        ("<lora:Fox:0.8:0.6>", 0.6),
+        ("<lora:Fox:te=0.8:unet=0.6>", 0.6),
+        ("<lora:Fox:0.8:lbw=MIDD>", 0.8),
+    ],
+)
+def test_every_way_to_write_a_weight_is_read(tag: str, weight: float) -> None:
+    assert read_a1111(f"a fox {tag}") == ("a fox", [Use("Fox", weight)])
+
+
+@pytest.mark.parametrize("weight", ["abc", "", "0,8", "nan", "0.8:abc", "unet=x"])
+def test_a_weight_that_is_no_number_is_an_error(weight: str) -> None:
+    prompt, uses = read_a1111(f"a fox <lora:Fox:{weight}>")
+    assert prompt == "a fox"
+    report = check(prompt, *uses)
+    assert [(f.level, f.code, f.adapter) for f in report.findings] == [("error", "malformed", "Fox")]
 
 
 def test_a_pictures_parameters_are_read_with_hashes() -> None:

@@ -23,14 +23,17 @@ from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, recommend_weight
 FAR = 0.4
 """Distance from the recommended weight that is worth a word: three times the mean error of the recommendation."""
 
-Code = RejectionCode | Literal["unknown", "partial_family", "no_trigger", "doubled_trigger", "strength", "weight"]
+Code = (
+    RejectionCode
+    | Literal["unknown", "malformed", "partial_family", "no_trigger", "doubled_trigger", "strength", "weight"]
+)
 
 
 class Use(NamedTuple):
-    """An adapter as a recipe names it: a file's name or a hash, and its weight."""
+    """An adapter as a recipe names it: a file's name or a hash, and its weight (``None``: it is no number)."""
 
     name: str
-    weight: float
+    weight: float | None
 
 
 class Finding(Record):
@@ -49,7 +52,8 @@ class Report(Record):
     verdict: Verdict
 
 
-_LORA = re.compile(r"<(?:lora|lyco):([^:<>]+)(?::(-?\d*\.?\d+))?(?::[^<>]*)?>")
+_LORA = re.compile(r"<(?:lora|lyco):([^:<>]*)((?::[^:<>]*)*)>", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 _HASHES = re.compile(r'Lora hashes: "([^"]*)"')
 
 
@@ -61,8 +65,20 @@ def read_a1111(text: str) -> tuple[str, list[Use]]:
     prompt = re.split(r"\n(?:Negative prompt:|Steps: )", text, maxsplit=1)[0]
     pairs = (pair.partition(":") for found in _HASHES.findall(text) for pair in found.split(","))
     hashes = {name.strip(): digest.strip() for name, _, digest in pairs}
-    uses = [Use(hashes.get(name, name), float(weight or 1)) for name, weight in _LORA.findall(prompt)]
+    uses = [Use(hashes.get(name, name).strip(), _read_weight(told)) for name, told in _LORA.findall(prompt)]
     return " ".join(_LORA.sub(" ", prompt).split()), uses
+
+
+def _read_weight(told: str) -> float | None:
+    """Read what follows an adapter's name: ``:0.8``, ``:0.8:0.6`` (text encoder, UNet), ``:te=0.8:unet=0.6``, nothing.
+
+    The UNet's weight counts, where the two differ.
+    """
+    parts = [part.partition("=") for part in told.split(":")[1:]]
+    named = {name.strip(): value for name, equals, value in parts if equals}
+    unnamed = [name for name, equals, _ in parts if not equals]
+    weights = [*unnamed[:2], *(named[name] for name in ("te", "unet") if name in named)] or ["1"]
+    return float(weights[-1]) if all(_NUMBER.fullmatch(weight.strip()) for weight in weights) else None
 
 
 def uses_of(plan: Plan) -> list[Use]:
@@ -77,6 +93,7 @@ def check_recipe(
     cards = [(use, find(use.name)) for use in uses]
     known = [(use, card) for use, card in cards if card is not None]
     findings = [_unknown(use) for use, card in cards if card is None]
+    findings += [_malformed(use) for use in uses if use.weight is None]
     for use, card in known:
         findings += [*_policy(card, policy), *_triggers(prompt, card), *_weight(use, card)]
     findings += [*_rules(prompt, known, family), *_strength(known)]
@@ -92,6 +109,12 @@ def _unknown(use: Use) -> Finding:
     name = clean_text(use.name, 80)
     hint = "import it, or check the spelling"
     return Finding(level="error", code="unknown", adapter=name, message=f"{name!r} is not in the catalogue; {hint}")
+
+
+def _malformed(use: Use) -> Finding:
+    name = clean_text(use.name, 80)
+    say = f"the weight of {name!r} is not a number; write <lora:{name}:0.8>"
+    return Finding(level="error", code="malformed", adapter=name, message=say)
 
 
 def _policy(card: Card, policy: Policy) -> Iterator[Finding]:
@@ -113,7 +136,7 @@ def _triggers(prompt: str, card: Card) -> Iterator[Finding]:
 
 def _weight(use: Use, card: Card) -> Iterator[Finding]:
     weight, source = recommend_weight(card)
-    if abs(use.weight - weight) > FAR and card.kind not in EXEMPT:
+    if use.weight is not None and abs(use.weight - weight) > FAR and card.kind not in EXEMPT:
         say = f"its weight is {use.weight:g}; {weight:g} is recommended (from {source})"
         yield Finding(level="warning", code="weight", adapter=_title(card), message=say)
 
@@ -137,7 +160,7 @@ def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: str) -> Itera
 
 
 def _strength(known: Sequence[tuple[Use, Card]]) -> Iterator[Finding]:
-    total = sum(abs(use.weight) for use, card in known if card.kind not in EXEMPT)
+    total = sum(abs(use.weight or 0) for use, card in known if card.kind not in EXEMPT)
     if total > STRENGTH_BUDGET:
         say = f"the weights sum to {total:.2f}; above {STRENGTH_BUDGET} pictures burn"
         yield Finding(level="warning", code="strength", message=say)
