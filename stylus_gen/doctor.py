@@ -11,7 +11,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from stylus_gen.tools.errors import StylusError
@@ -86,10 +85,9 @@ def _reach(settings: Settings) -> Finding:
     try:
         with urlopen(Request(url, headers={"Authorization": f"Bearer {secret}"}), timeout=5) as reply:
             names = [str(m.get("id")) for m in json.load(reply).get("data", [])]
-    except (URLError, OSError, ValueError) as error:
-        return Finding(
-            "model", "missing", f"{settings.model} at {url}: {error}", "start the server or mend the address"
-        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", error)  # urllib wraps the cause
+        return Finding("model", "missing", f"{settings.model} at {url}: {why}", "start the server or mend the address")
     return Finding("model", "ok", f"{settings.model} at {settings.model_base_url}; it serves {', '.join(names)}")
 
 

@@ -17,6 +17,7 @@ from stylus_gen.tools.ingest import ImportSummary
 from stylus_gen.tools.plan import Assignment, Candidate, Plan
 
 REFUSED = 5  # refusals shown, those that came closest
+WHOLE = "(whole prompt)"
 
 
 def plain(value: object) -> Text:
@@ -37,12 +38,15 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 def plan_tables(plan: Plan) -> Group:
     """Show a plan: what each concept got and why, what was refused and why, and what will be drawn."""
     texts = {c.id: c.text for c in plan.concepts}
+    uncovered = [texts[c] for c in plan.coverage.uncovered]
+    if not (uncovered or plan.assignments):
+        uncovered = [WHOLE]
     parts: list[RenderableType] = [
         table(
             f"{plan.family}, planned by {plan.planner.name}",
             ("concept", "adapter", "weight", "triggers added", "why"),
             [_assigned(texts[a.concept_id], a) for a in plan.assignments]
-            + [(texts[c], "–", "", "", "no adapter fits") for c in plan.coverage.uncovered],
+            + [(text, "–", "", "", "no adapter fits") for text in uncovered],
         )
     ]
     if plan.rejected:
@@ -51,7 +55,7 @@ def plan_tables(plan: Plan) -> Group:
             table(
                 "refused",
                 ("adapter", "concept", "code", "reason"),
-                [(r.name, texts.get(r.concept_id or "", ""), r.code, r.reason) for r in plan.rejected[:REFUSED]],
+                [(r.name, texts.get(r.concept_id or "", WHOLE), r.code, r.reason) for r in plan.rejected[:REFUSED]],
             ),
         ]
     if len(plan.rejected) > REFUSED:
@@ -115,7 +119,18 @@ def candidate_table(query: str, candidates: Sequence[Candidate]) -> Table:
 def card_table(card: Card) -> Table:
     """Show everything known of one adapter, and who said it."""
     fields = card.model_dump(exclude={"provenance", "examples", "description"}, exclude_defaults=True)
-    rows = [(name, value, card.provenance.get(name, "")) for name, value in fields.items()]
+    rows = [(name, _words(value), card.provenance.get(name, "")) for name, value in fields.items()]
     rows.append(("description", card.description[:500], card.provenance.get("description", "")))
     rows += [("example", e.prompt[:200], "" if e.weight is None else f"weight {e.weight:g}") for e in card.examples[:3]]
     return table(card.name, ("field", "value", "from"), rows)
+
+
+def _words(value: object) -> str:
+    """Write a field's value as a person would: what is listed with commas, groups apart."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_words(part)}" for name, part in value.items())
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(value))
+    if isinstance(value, list):
+        return (" | " if value and isinstance(value[0], list) else ", ").join(map(_words, value))
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -91,11 +91,18 @@ def test_real_people_are_never_found(stocked: Run) -> None:
     assert stocked("plan", "arealperson", "--json").json["assignments"] == []
 
 
+def test_show_prints_lists_and_licences_as_a_person_writes_them(stocked: Run) -> None:
+    shown = stocked("show", "Misty Forest").out
+    assert "mistyforest" in shown
+    assert not any(sign in shown for sign in ("[", "{", "frozenset"))
+
+
 @pytest.mark.parametrize("prompt", ["🦊🌊✨", "一个女孩在雨中散步", "the of and a"])
 def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: Run, prompt: str) -> None:
     plan = stocked("plan", prompt, "--json").json
     assert plan["assignments"] == []
     assert plan["final_prompt"] == prompt
+    assert "no adapter fits" in stocked("plan", prompt).out
 
 
 @pytest.mark.parametrize(
@@ -114,11 +121,15 @@ def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: 
         (["show", "nobody"], 2, "nobody"),
         (["import", "nowhere"], 2, "nowhere"),
         (["replay", "nowhere.png"], 2, "nowhere.png"),
+        (["import", "pickle.pt"], 3, "is a pickle"),
+        (["generate", "--plan", "list.json"], 2, "'list.json' is not a plan: Input"),
     ],
 )
 def test_bad_input_gets_one_clear_sentence_and_a_non_zero_exit(
-    stocked: Run, arguments: list[str], code: int, says: str
+    stocked: Run, tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
+    (tmp_path / "pickle.pt").write_bytes(b"\x80\x04.")
+    (tmp_path / "list.json").write_text("[]")
     done = stocked(*arguments)
     assert (done.code, done.out) == (code, "")
     assert says in done.err

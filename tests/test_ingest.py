@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest import hashes, import_adapters
 from stylus_gen.tools.store.adapters import count_cards, count_stale, get_card, path_of
 from stylus_gen.tools.store.database import Database
@@ -202,13 +202,16 @@ def test_progress_reaches_its_end(db: Database, tmp_path: Path) -> None:
 def test_what_is_nothing_to_import_is_refused(db: Database, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "model.ckpt").write_bytes(b"pickle")
+    (tmp_path / "model.txt").write_text("words")
     for name, why in (
         ("absent", "nothing is at"),
         ("empty", "holds no .safetensors"),
-        ("model.ckpt", "cannot be imported"),
+        ("model.txt", "cannot be imported"),
     ):
         with pytest.raises(BadRequest, match=why):
             run(db, tmp_path / name)
+    with pytest.raises(AdapterRejected, match="is a pickle"):
+        run(db, tmp_path / "model.ckpt")
 
 
 def test_the_real_corpus_is_taken_but_for_what_is_no_safetensors(db: Database, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.store.merge import join_cards
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+PICKLE = "is a pickle, which can run code when opened; get the .safetensors"
 MAX_DEPTH = 32
 
 
@@ -94,7 +95,7 @@ def _sort(entry: os.DirEntry[str], path: Path, where: str, stock: Inventory) -> 
     if entry.is_symlink() and (wanted or entry.is_dir()):
         stock.problems.append(Problem(where, "is a link; import the folder that it points to"))
     elif name.endswith(PICKLES):
-        stock.problems.append(Problem(where, "is a pickle, which can run code when opened; get the .safetensors"))
+        stock.problems.append(Problem(where, PICKLE))
     elif name.endswith(".safetensors"):
         stock.adapters.append(path)
     elif name.endswith(SUFFIXES):

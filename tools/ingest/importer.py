@@ -9,10 +9,10 @@ from typing import Any
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.embed import Embedder
-from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest.civitai import read_object
 from stylus_gen.tools.ingest.community import community_card, is_community
-from stylus_gen.tools.ingest.folder import Inventory, read_adapter, take_stock
+from stylus_gen.tools.ingest.folder import PICKLE, PICKLES, Inventory, read_adapter, take_stock
 from stylus_gen.tools.ingest.hashes import Hashes
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_rows
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Progress, Report
@@ -27,7 +27,8 @@ def import_adapters(db: Database, path: Path, *, embedder: Embedder, progress: P
     """Import what ``path`` holds and bring the search index up to date; run it again whenever it changes.
 
     Bad rows and files are reported in the summary and never stop it. An import that is killed has kept what it wrote;
-    the next one goes on, with the index too. Raises BadRequest if ``path`` is nothing that can be imported.
+    the next one goes on, with the index too. Raises BadRequest if ``path`` is nothing that can be imported,
+    AdapterRejected if it is a pickle.
     """
     start = time.monotonic()
     root, stock = _open(path.expanduser())
@@ -64,6 +65,8 @@ def _open(path: Path) -> tuple[Path, Inventory]:
         return path.parent, Inventory([path], [], [])
     if path.name.endswith(SUFFIXES):
         return path.parent, Inventory([], [path], [])
+    if path.name.lower().endswith(PICKLES):
+        raise AdapterRejected(f"{path.name!r} {PICKLE}")
     raise BadRequest(
         f"{path.name!r} cannot be imported: expected a folder, .safetensors, .json, .jsonl, .jsonl.gz or .civitai.info"
     )

@@ -42,7 +42,7 @@ class Pool(ConnectionPool[Connection]):
                 yield conn
         except psycopg.OperationalError as error:
             raise Unavailable(
-                f"the Postgres server failed in use ({_one_line(error)}); see that it runs and has room, then do it again"
+                f"the Postgres server failed in use ({_one_line(error)}); see that it runs and has room, then try again"
             ) from error
 
 
@@ -165,7 +165,7 @@ def _connect(url: str) -> Connection:
 
 
 def _one_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip()
+    return re.sub(r"\s+", " ", str(error).partition("\n\tIs the server running")[0]).strip()
 
 
 def _require_pgvector(conn: Connection) -> None:
