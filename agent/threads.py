@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, StateSnapshot, interrupt
 from pydantic import BaseModel, ConfigDict
 
 from stylus_gen.agent.context import AgentContext
@@ -30,15 +30,14 @@ RECURSION_LIMIT = 100
 
 
 class Thread(BaseModel):
-    """What a thread remembers: the request, the plan as it stands, whether somebody must accept it, what they said last
-    and why that was refused."""
+    """What a thread remembers: the request, the plan as it stands, whether somebody must accept it, and why their last
+    answer was refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     request: PlanRequest
     approve: bool = False
     plan: Plan | None = None
-    said: str | None = None
     refused: str | None = None
 
 
@@ -54,7 +53,8 @@ class Threads:
 
     def plan(self, thread_id: str, request: PlanRequest, *, approve: bool = False) -> Plan:
         """Plan in a thread; with ``approve`` it then waits for `answer`. A thread planned before starts over."""
-        return self._go(thread_id, Thread(request=request, approve=approve))
+        # None is given, because LangGraph keeps what an input leaves out.
+        return self._go(thread_id, Thread(request=request, approve=approve, plan=None, refused=None))
 
     def answer(self, thread_id: str, edit: Edit) -> Plan:
         """Answer a waiting thread: `Accept` ends the wait, any other edit changes the plan and waits on.
@@ -70,14 +70,14 @@ class Threads:
 
     def follow_up(self, thread_id: str, text: str) -> Plan:
         """Change a thread's plan by a line such as "less of the style"; what it does not touch is reused."""
-        thread = self._read(thread_id)
-        if self.waits(thread_id):
-            plan = revise_plan(self.read(thread_id), text, self.context)
-            return self._go(thread_id, Thread(request=thread.request, approve=True, plan=plan))
-        return self._go(thread_id, thread.model_copy(update={"said": text}))
+        plan = revise_plan(self.read(thread_id), text, self.context)
+        return self._go(thread_id, self._read(thread_id).model_copy(update={"plan": plan, "refused": None}))
 
     def read(self, thread_id: str) -> Plan:
-        """Read a thread's plan as it stands. Raises BadRequest for a thread without one."""
+        """Read a thread's plan as it stands; one that was cut off while it planned is planned on.
+
+        Raises BadRequest for a thread without a plan.
+        """
         plan = self._read(thread_id).plan
         if plan is None:
             raise BadRequest(f"the thread {thread_id!r} holds no plan; plan in it first")
@@ -85,17 +85,28 @@ class Threads:
 
     def waits(self, thread_id: str) -> bool:
         """Tell whether a thread waits for an answer."""
-        return bool(self._graph.get_state(_config(thread_id)).interrupts)
+        return bool(self._resumed(thread_id).interrupts)
 
     def _read(self, thread_id: str) -> Thread:
-        values = self._graph.get_state(_config(thread_id)).values
+        values = self._resumed(thread_id).values
         if not values:
             raise BadRequest(f"there is no thread {thread_id!r}; plan in it first")
         return Thread.model_validate(values)
 
+    def _resumed(self, thread_id: str) -> StateSnapshot:
+        """Read a thread's state; a turn that its process did not live to end is ended first."""
+        state = self._graph.get_state(_config(thread_id))
+        if state.next and not state.interrupts:
+            self._invoke(thread_id, None)
+            state = self._graph.get_state(_config(thread_id))
+        return state
+
     def _go(self, thread_id: str, given: Thread | Command[Any]) -> Plan:
-        self._graph.invoke(given, _config(thread_id), context=self.context, version="v2")
+        self._invoke(thread_id, given)
         return self.read(thread_id)
+
+    def _invoke(self, thread_id: str, given: Thread | Command[Any] | None) -> None:
+        self._graph.invoke(given, _config(thread_id), context=self.context, version="v2")
 
     @cached_property
     def _graph(self) -> CompiledStateGraph[Thread, AgentContext, Thread, Thread]:
@@ -114,12 +125,8 @@ def _config(thread_id: str) -> Any:
 
 
 def make_plan(state: Thread, runtime: Runtime[AgentContext]) -> Update:
-    """Plan, or change the plan that is there as a follow-up line asks."""
-    if state.plan is None:
-        return {"plan": plan_prompt(state.request, runtime.context)}
-    if state.said is None:
-        return {}
-    return {"plan": revise_plan(state.plan, state.said, runtime.context), "said": None}
+    """Plan, unless there is a plan."""
+    return {} if state.plan else {"plan": plan_prompt(state.request, runtime.context)}
 
 
 def show_plan(state: Thread, runtime: Runtime[AgentContext]) -> Command[Literal["show", "__end__"]]:

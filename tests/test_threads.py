@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,6 +25,7 @@ from stylus_gen.tools.plan import Plan
 from tests.chat_server import Turn, chat_server, message, status
 from tests.test_agent import Shelf, ask, names
 
+ROOT = Path(__file__).parent.parent
 SHELF = Shelf()
 CONTEXT = SHELF.context()
 
@@ -153,6 +158,49 @@ def test_a_thread_waits_and_goes_on_in_another_process(saver: Any, monkeypatch: 
     assert not elsewhere.waits("t1")
 
 
+WAIT_TO_BE_KILLED = """
+import sys, time
+import psycopg
+from langgraph.checkpoint.postgres import PostgresSaver
+from psycopg.rows import dict_row
+from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.threads import Threads
+from tests.test_agent import Shelf, ask
+
+url, moment = sys.argv[1:]
+
+def wait():
+    print("ready", flush=True)
+    time.sleep(60)
+
+class Stuck(Shelf):
+    def search(self, *args):
+        wait()
+
+with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
+    shelf = Stuck() if moment == "planning" else Shelf()
+    Threads(PostgresSaver(conn), shelf.context()).plan("t1", ask(images=2), approve=True)
+    wait()
+"""
+
+
+@pytest.mark.parametrize("moment", ["planning", "waiting"])
+def test_a_thread_goes_on_after_its_process_was_killed(saver: Any, database_url: str, moment: str) -> None:
+    command = [sys.executable, "-c", WAIT_TO_BE_KILLED, database_url, moment]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    threads = Threads(saver, CONTEXT)  # nothing but the thread's id
+    assert threads.waits("t1")
+    assert sorted(names(threads.read("t1"))) == ["Fox", "Snow", "Soft Watercolor"]
+    dropped = threads.answer("t1", Drop(adapter="Snow"))
+    assert threads.answer("t1", Accept()) == dropped
+    assert sorted(names(dropped)) == ["Fox", "Soft Watercolor"]
+    assert dropped.images == 2
+
+
 def test_a_refused_answer_leaves_the_thread_waiting() -> None:
     threads = Threads(InMemorySaver(), CONTEXT)
     plan = threads.plan("t1", ask(), approve=True)
@@ -171,6 +219,21 @@ def test_a_follow_up_edits_the_threads_plan_and_waits_again_if_it_waited() -> No
     threads.plan("asked", ask(), approve=True)
     assert threads.follow_up("asked", "seed 7").seed == 7
     assert threads.waits("asked")
+
+
+def test_a_thread_planned_before_starts_over() -> None:
+    threads = Threads(InMemorySaver(), CONTEXT)
+    threads.plan("t1", ask(), approve=True)
+    assert names(threads.plan("t1", ask("a fox"))) == ["Fox"]
+    assert not threads.waits("t1")
+
+
+def test_a_line_that_is_not_understood_leaves_the_thread_as_it_was() -> None:
+    threads = Threads(InMemorySaver(), CONTEXT)
+    plan = threads.plan("t1", ask())
+    with pytest.raises(BadRequest, match="for example"):
+        threads.follow_up("t1", "what is the weather?")
+    assert threads.read("t1") == plan
 
 
 def test_a_thread_that_does_not_wait_takes_no_answer() -> None:
