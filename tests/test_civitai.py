@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stylus_gen.tools.store.adapters import count_cards, get_card
 from stylus_gen.tools.store.database import Database
 from tests.loras import SHA, file, model, run, take, take_all, version, write
@@ -69,6 +71,17 @@ def test_a_model_object_becomes_a_card(db: Database, tmp_path: Path) -> None:
     assert (card.stats.downloads, card.stats.likes, card.stats.rating, card.nsfw_level) == (12, 3, 4.5, 3)
     assert (card.file_name, card.file_size, card.path) == ("fox.safetensors", 2097664, None)
     assert set(card.provenance.values()) == {"civitai"}
+
+
+@pytest.mark.parametrize(
+    ("created", "family"),
+    [("2023-03-01T00:00:00.000Z", "sd15"), ("2023-08-01T00:00:00.000Z", "unknown"), ("", "unknown")],
+)
+def test_another_base_was_stable_diffusion_1_before_there_were_others(
+    db: Database, tmp_path: Path, created: str, family: str
+) -> None:
+    card = take(db, tmp_path, model(modelVersions=[version(baseModel="Other", createdAt=created)]))
+    assert (card.family, card.base_model) == (family, "Other")
 
 
 def test_all_containers_hold_the_same_adapters(db: Database, tmp_path: Path) -> None:
