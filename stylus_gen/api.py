@@ -161,6 +161,17 @@ class Stylus:
 
         return import_adapters(self.database, Path(path), embedder=self.embedder, progress=self.progress)
 
+    def index(self, family: str | None = None) -> tuple[int, float]:
+        """Build the index by meaning of a large family (100,000 adapters or more), by default the base's.
+
+        Returns how many adapters it holds and the share of the 60 nearest that it finds, on 50 of them.
+        """
+        from stylus_gen.tools.search.nearest import build_index, recall_of, sample_vectors
+
+        family = family or self.family
+        held = build_index(self.database, family, self.progress)
+        return held, recall_of(self.database, family, sample_vectors(self.database, family, 50), 60)
+
     def card(self, adapter: str) -> Card:
         """Read one card by id, hash or name."""
         from stylus_gen.tools.store.adapters import get_card

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pgvector import HalfVector
+from psycopg import sql
 
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
@@ -17,6 +19,8 @@ from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.index import index_cards
+from stylus_gen.tools.search.nearest import build_index, distance, recall_of, sample_vectors
+from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.adapters import get_card, upsert_cards
 from stylus_gen.tools.store.database import Database
@@ -200,3 +204,25 @@ def test_a_monstrous_card_is_indexed_within_bounds(db: Database, tmp_path: Path)
     assert row is not None
     assert row[0] < 20_000
     assert row[1] < 5_000
+
+
+def test_the_index_by_meaning_is_used_and_finds_what_exact_search_finds(stocked: Database) -> None:
+    seen: list[tuple[int, int, str]] = []
+    assert build_index(stocked, "sd15", lambda *report: seen.append(report)) == 7
+    assert build_index(stocked, "sd15", lambda *_: None) == 7
+    assert seen[-1] == (7, 7, "building the index")
+    assert recall_of(stocked, "sd15", sample_vectors(stocked, "sd15", 3), 5) == 1
+    with stocked.pool.connection() as conn, conn.transaction():
+        conn.execute("SET LOCAL enable_seqscan = off")
+        where = filters("sd15", Policy(), None)
+        query = sql.SQL("EXPLAIN SELECT id FROM search_documents WHERE {} ORDER BY {} LIMIT 5")
+        rows = conn.execute(query.format(where, distance(26)), (HalfVector([1.0] * 26),)).fetchall()
+    assert "search_documents_near_sd15" in str(rows)
+    assert names(stocked, "wanostyle")[0] == "Wano Saga Style"
+
+
+def test_an_index_of_an_unknown_or_empty_family_is_refused(stocked: Database) -> None:
+    with pytest.raises(BadRequest, match="no family is called 'sd16'"):
+        build_index(stocked, "sd16", lambda *_: None)
+    with pytest.raises(BadRequest, match="no adapter for flux is in the catalogue"):
+        build_index(stocked, "flux", lambda *_: None)

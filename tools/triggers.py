@@ -6,7 +6,6 @@ Trigger words come from strangers: `clean_trigger` lets through what can be a ca
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -45,7 +44,8 @@ def gives_orders(text: str) -> bool:
 
 def clean_text(text: str, limit: int) -> str:
     """Strip a stranger's text of control characters, tags and line breaks, and cut it to ``limit`` characters."""
-    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    if not text.isprintable():  # it holds what Unicode calls Other or Separator
+        text = "".join(c if c.isprintable() else " " for c in text)
     text = " ".join(_TAG.sub(" ", text).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 

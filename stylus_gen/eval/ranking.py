@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,18 +17,34 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """What search answered to one prompt: ``hits`` are the ranks, from 1, at which adapters really used stand.
+    """What search answered to one prompt: ``hits`` are the ranks, from 1, at which adapters really used first stand.
 
-    ``chance`` is the first candidate's score (0 if there is none), ``right`` whether that one was really used,
-    ``scored`` every candidate's score and whether it was used.
+    ``used`` is how many were used, ``scored`` every candidate's score and whether it was used, best first.
     """
 
     hits: tuple[int, ...]
     used: int
-    chance: float
-    right: bool
     scored: tuple[tuple[float, bool], ...]
     group: dict[str, str]
+
+    @property
+    def chance(self) -> float:
+        """The first candidate's score; 0 if there is none."""
+        return self.scored[0][0] if self.scored else 0.0
+
+    @property
+    def right(self) -> bool:
+        """Whether the first candidate was really used."""
+        return bool(self.scored and self.scored[0][1])
+
+
+def judge(ranked: Sequence[tuple[str, float]], used: Collection[str], group: dict[str, str]) -> Answer:
+    """Compare candidates, (model key, score) from the best on, with the models really used."""
+    firsts: dict[str, int] = {}
+    for rank, (key, _) in enumerate(ranked, 1):
+        firsts.setdefault(key, rank)
+    hits = tuple(rank for key, rank in firsts.items() if key in used)
+    return Answer(hits, len(used), tuple((score, key in used) for key, score in ranked), group)
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, object]:

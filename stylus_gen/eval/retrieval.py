@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
-from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, reliability
+from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.tools.embed import Embedder, minilm
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
@@ -55,7 +55,7 @@ def answer_all(
     db: Database, embedder: Embedder, prompts: Sequence[Prompt], progress: Progress
 ) -> dict[str, list[Answer]]:
     """Search for every prompt as it is and without its trigger words."""
-    kinds = _kinds(db)
+    kinds = read_kinds(db)
     answers: dict[str, list[Answer]] = {name: [] for name in FIELDS}
     for i, prompt in enumerate(prompts):
         used = frozenset(prompt.used)
@@ -65,27 +65,25 @@ def answer_all(
     return answers
 
 
-def _kinds(db: Database) -> dict[str, str]:
+def read_kinds(db: Database) -> dict[str, str]:
+    """Read the kind of every model."""
     with db.pool.connection() as conn:
         return dict(conn.execute("SELECT DISTINCT ON (model_key) model_key, kind FROM cards ORDER BY 1").fetchall())
 
 
-def _ask(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], kinds: dict[str, str]) -> Answer:
+def _ask(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], kinds: Mapping[str, str]) -> Answer:
     """Rank for one prompt as a planner would, concepts and all; an empty prompt is answered by nothing."""
     found = _search(db, embedder, prompt, DEPTHS[-1]) if prompt.strip() else []
-    scored = tuple((candidate.score, candidate.model_key in used) for candidate in found)
-    return Answer(
-        hits=tuple(rank for rank, (_, right) in enumerate(scored, 1) if right),
-        used=len(used),
-        chance=scored[0][0] if scored else 0.0,
-        right=bool(scored and scored[0][1]),
-        scored=scored,
-        group={
-            "kind": "+".join(sorted({kinds.get(key, "missing") for key in used})),
-            "language": language_of(prompt),
-            "form": "tags" if prompt.count(",") * 5 >= len(prompt.split()) else "sentence",
-        },
-    )
+    return judge([(candidate.model_key, candidate.score) for candidate in found], used, group_of(prompt, used, kinds))
+
+
+def group_of(prompt: str, used: Iterable[str], kinds: Mapping[str, str]) -> dict[str, str]:
+    """Say which groups a prompt is reported in: the kinds of its adapters, its script, its form."""
+    return {
+        "kind": "+".join(sorted({kinds.get(key, "missing") for key in used})),
+        "language": language_of(prompt),
+        "form": "tags" if prompt.count(",") * 5 >= len(prompt.split()) else "sentence",
+    }
 
 
 def _search(db: Database, embedder: Embedder, prompt: str, limit: int) -> list[Candidate]:
@@ -132,12 +130,13 @@ def _report(answers: dict[str, list[Answer]], latency: list[float]) -> dict[str,
             "ece_of_all_candidates": round(calibration_error(every, first_only=False), 4),
             "ece_interval": bootstrap(len(every), lambda at: calibration_error([every[i] for i in at])),
             "reliability": reliability([a.chance for a in every], [a.right for a in every]),
-            "groups": {name: _by_group(group) for name, group in answers.items()},
+            "groups": {name: by_group(group) for name, group in answers.items()},
         },
     }
 
 
-def _by_group(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+def by_group(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+    """Compute the figures of each group of prompts."""
     rows: dict[str, dict[str, Any]] = {}
     for by in ("kind", "language", "form"):
         for value in sorted({answer.group[by] for answer in answers}):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.licence import BLOCKED, allows_commercial
-from stylus_gen.tools.search.words import Reading, joined, key_of, misspellings, read
+from stylus_gen.tools.search.words import Reading, joined, keys_of, misspellings, read
 from stylus_gen.tools.triggers import clean_text
 
 NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE = range(1, 7)
@@ -82,7 +82,7 @@ def make_document(cards: Sequence[Card]) -> Document:
         creator=creator_number(first.creator),
         downloads=sum(card.stats.downloads for card in {c.version: c for c in cards}.values()),
         summary=_summary(first),
-        keys=sorted(_keys(units)),
+        keys=_keys(units),
         body=_body(units),
         texts=tuple(_texts(cards)),
     )
@@ -110,7 +110,7 @@ def _fields(cards: Sequence[Card]) -> Iterator[tuple[int, Iterable[str]]]:
     yield EXAMPLE, (example.prompt for card in cards for example in card.examples)
 
 
-def _keys(units: Iterable[tuple[int, Reading]]) -> set[int]:
+def _keys(units: Iterable[tuple[int, Reading]]) -> list[int]:
     levels: dict[str, int] = {}
     named: set[str] = set()
     for field, reading in units:
@@ -119,16 +119,15 @@ def _keys(units: Iterable[tuple[int, Reading]]) -> set[int]:
             levels[word] = min(known, USUAL if field == EXAMPLE and known == USED else _LEVEL[field])
         if field in (NAME, TRIGGER):
             named.update(reading.words)
-    forms = chain.from_iterable(misspellings(word) | {word} for word in named)
-    return {key_of(w, level) for w, level in levels.items()} | {key_of(w, MISSPELT) for w in forms}
+    forms = named.union(*map(misspellings, named))
+    return keys_of(chain(levels.items(), ((form, MISSPELT) for form in forms)))
 
 
 _LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: TOLD, EXAMPLE: USED}
 
 
 def _body(units: Iterable[tuple[int, Reading]]) -> bytes:
-    parts = chain.from_iterable((np.array([field], "<u4"), reading.tokens.astype("<u4")) for field, reading in units)
-    return np.concatenate([np.zeros(0, "<u4"), *parts]).tobytes()
+    return b"".join(field.to_bytes(4, "little") + reading.tokens.astype("<u4").tobytes() for field, reading in units)
 
 
 def join_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,21 +14,21 @@ Floats = NDArray[np.float32]
 
 # Feature: (weight of its value, weight of its share of the best candidate's value).
 WEIGHTS: dict[str, tuple[float, float]] = {
-    "description": (0, 1.007),
-    "examples": (-0.038, -1.102),
-    "fields": (0.026, 1.923),
-    "trigger share": (0.425, 0),
-    "name share": (0.805, 0),
-    "own name": (2.8, 0),
-    "own trigger": (2.778, 0),
-    "likeness": (0, 0.173),
-    "phrasing": (0, 2.349),
-    "meaning": (2.807, 2.463),
-    "shown": (0.771, 0),
-    "downloads": (0, -0.228),
-    "creator": (0.77, 4.846),
+    "description": (0, 0.996),
+    "examples": (-0.04, -1.07),
+    "fields": (0.028, 1.895),
+    "trigger share": (0.433, 0),
+    "name share": (0.785, 0),
+    "own name": (2.814, 0),
+    "own trigger": (2.769, 0),
+    "likeness": (0, 0.218),
+    "phrasing": (0, 2.338),
+    "meaning": (2.748, 2.493),
+    "shown": (0.768, 0),
+    "downloads": (0, -0.224),
+    "creator": (0.714, 4.835),
 }
-NONE = 11.438
+NONE = 11.437
 """The score of "none of them"."""
 
 

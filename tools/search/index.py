@@ -128,10 +128,12 @@ def write_documents(
 
 def _count(conn: Connection, counts: Counter[int]) -> None:
     changed = sorted((key, n) for key, n in counts.items() if n)
+    # As text, which is written ten times faster than lists of numbers are adapted.
+    columns = ["{" + ",".join(map(str, column)) + "}" for column in zip(*changed, strict=True)] or ["{}", "{}"]
     conn.execute(
         """
-        INSERT INTO search_keys (key, documents) SELECT * FROM unnest(%s::int[], %s::int[])
+        INSERT INTO search_keys (key, documents) SELECT * FROM unnest(%s::text::int[], %s::text::int[])
         ON CONFLICT (key) DO UPDATE SET documents = search_keys.documents + excluded.documents
         """,
-        ([key for key, _ in changed], [n for _, n in changed]),
+        columns,
     )

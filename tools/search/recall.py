@@ -18,6 +18,7 @@ from stylus_gen.tools.families import usable_families
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.search.document import MISSPELT, NAMED, TOLD, USED, USUAL
 from stylus_gen.tools.search.index import COUNT
+from stylus_gen.tools.search.nearest import distance
 from stylus_gen.tools.search.words import SHORTEST_MISSPELT, key_of, misspellings
 from stylus_gen.tools.store.database import Connection
 
@@ -119,7 +120,7 @@ def by_creators(conn: Connection, where: sql.Composable, creators: Collection[in
 
 def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float32], limit: int) -> list[Row]:
     """Read the documents nearest to a vector: exactly, or by the family's HNSW index where there is one."""
-    order = sql.SQL("ORDER BY vector <#> %s LIMIT %s")
+    order = sql.SQL("ORDER BY {} LIMIT %s").format(distance(len(vector)))
     return _rows(conn, where, sql.SQL("true"), [HalfVector(vector), limit], order)
 
 

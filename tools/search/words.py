@@ -59,6 +59,12 @@ def key_of(word: str, level: int) -> int:
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
+def keys_of(words: Iterable[tuple[str, int]]) -> list[int]:
+    """Number many words at their levels as `key_of` does: sorted, each once."""
+    numbers = np.fromiter((crc32(word.encode(), level) for word, level in words), np.uint32)
+    return np.unique(numbers.view(np.int32)).tolist()  # type: ignore[no-any-return]
+
+
 def joined(words: Iterable[str]) -> Iterator[str]:
     """Join each two neighbours: "wano style" is found as "wanostyle", and a pair is rarer than its words."""
     previous = ""

@@ -1,0 +1,247 @@
+"""Learn how search weighs its evidence, and report how well it does on prompts it did not learn from.
+
+    python benchmarks/retrieval_fit.py --adapters civitai_adapters.jsonl.gz --gold gold_dev.jsonl.gz --home DIR
+
+Candidates and their features come from the real search, over a catalogue that is imported into DIR the first time.
+The model is a softmax over a prompt's candidates and "none of them" (McFadden's conditional logit). Five folds by
+adapter: a prompt is judged by weights learned without any prompt that shares an adapter with its fold. The weights
+printed, for tools/search/fusion.py, are learned on all prompts. ``--ablate`` leaves out each feature in turn;
+``--set BY_MEANING=0`` changes a budget of tools/search/gather.py, to see what a retriever brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from stylus_gen.bar import progress_bar
+from stylus_gen.eval.gold import Prompt, read_gold
+from stylus_gen.eval.ranking import DEPTHS, Answer, calibration_error, figures, intervals, judge, reliability
+from stylus_gen.eval.retrieval import FIELDS, POLICY, by_group, group_of, read_kinds
+from stylus_gen.tools.embed import Embedder, minilm
+from stylus_gen.tools.ingest.importer import import_adapters
+from stylus_gen.tools.search import gather
+from stylus_gen.tools.search.features import NAMES
+from stylus_gen.tools.search.fusion import WEIGHTS
+from stylus_gen.tools.search.recall import filters
+from stylus_gen.tools.segment import segment_prompt
+from stylus_gen.tools.store.adapters import count_cards
+from stylus_gen.tools.store.database import Database, open_database
+
+Progress = Callable[[int, int, str], None]
+Floats = NDArray[np.float32]
+Term = tuple[str, bool]
+"""A feature: its value, or (True) its share of the best candidate's."""
+
+TERMS: list[Term] = [(name, bool(part)) for name, pair in WEIGHTS.items() for part in (0, 1) if pair[part]]
+FOLDS = 5
+RIDGE = 1e-3
+"""Of the squared weights, per prompt, features scaled to unit variance."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt in one variant: its candidates' models and features (candidates, features)."""
+
+    prompt: Prompt
+    variant: str
+    group: dict[str, str]
+    keys: tuple[str, ...]
+    features: Floats
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which candidates were really used."""
+        return np.array([key in self.prompt.used for key in self.keys], bool)
+
+
+@dataclass(frozen=True)
+class Table:
+    """All candidates of many questions, one after the other; question ``i`` begins at ``starts[i]``."""
+
+    x: Floats
+    right: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Count each question's candidates."""
+        return np.diff(self.starts, append=len(self.x))
+
+    def of(self, rows: Sequence[int]) -> Table:
+        """Take some questions."""
+        at = [np.arange(self.starts[i], self.starts[i] + self.sizes[i]) for i in rows]
+        where = np.concatenate(at)
+        return Table(self.x[where], self.right[where], np.cumsum([0, *map(len, at)])[:-1])
+
+
+def collect(db: Database, embedder: Embedder, prompts: Sequence[Prompt], progress: Progress) -> list[Question]:
+    """Ask search for the candidates of every prompt, with and without its trigger words."""
+    kinds, where = read_kinds(db), filters(None, POLICY, None)
+    questions = []
+    with db.pool.connection() as conn:
+        for i, prompt in enumerate(prompts):
+            for variant, field in FIELDS.items():
+                text = getattr(prompt, field)
+                found = gather.gather(conn, embedder, text or " ", segment_prompt(text) if text.strip() else [], where)
+                group, keys = group_of(text, prompt.used, kinds), tuple(row.model_key for row in found.rows)
+                questions.append(Question(prompt, variant, group, keys, found.features[0]))
+            progress(i + 1, len(prompts), "searching")
+    return questions
+
+
+def tabulate(questions: Sequence[Question], terms: Sequence[Term]) -> Table:
+    """Lay the terms of all candidates in columns."""
+    blocks = []
+    for question in questions:
+        best = np.maximum(question.features.max(axis=0, initial=0), 1e-6)
+        parts = (question.features, question.features / best)
+        blocks.append(np.stack([parts[share][:, NAMES.index(name)] for name, share in terms], axis=1))
+    starts = np.cumsum([0, *map(len, blocks)])[:-1]
+    return Table(np.concatenate(blocks), np.concatenate([q.right for q in questions]), starts)
+
+
+def learn(table: Table, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Maximise the mean log likelihood: the weights, and last the score of "none"."""
+    table = table.of(np.flatnonzero(table.sizes).tolist())
+    scale = table.x.std(axis=0) + 1e-9
+    centre = table.x.mean(axis=0)
+    z = (table.x - centre) / scale
+    owner = np.repeat(np.arange(len(table.starts)), table.sizes)
+    answered = np.logical_or.reduceat(table.right, table.starts)
+
+    def loss(p: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        score, none = z @ p[:-1].astype(np.float32), p[-1]
+        top = np.maximum(np.maximum.reduceat(score, table.starts), none)
+        odds, odds_none = np.exp(score - top[owner]), np.exp(none - top)
+        total = np.add.reduceat(odds, table.starts) + odds_none
+        hit = np.add.reduceat(odds * table.right, table.starts)
+        wanted = np.where(answered, hit, odds_none)
+        aim = np.where(answered[owner], odds * table.right / np.maximum(hit, 1e-30)[owner], 0)
+        slope = (odds / total[owner] - aim).astype(np.float32) @ z / len(total)
+        slope_none = (odds_none / total - ~answered).mean()
+        value = -np.log(np.maximum(wanted, 1e-30) / total).mean() + RIDGE / 2 * (p[:-1] ** 2).sum()
+        return float(value), np.r_[slope + RIDGE * p[:-1], slope_none]
+
+    first = np.zeros(z.shape[1] + 1) if start is None else np.r_[start[:-1] * scale, start[-1] - start[:-1] @ centre]
+    best = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    weights = best[:-1] / scale
+    return np.r_[weights, best[-1] + weights @ centre]
+
+
+def answer(question: Question, x: Floats, weights: NDArray[np.float64]) -> Answer:
+    """Rank one question's candidates by learned weights."""
+    scores = x @ weights[:-1]
+    odds = np.exp(scores - max(scores.max(initial=weights[-1]), weights[-1]))
+    chances = odds / (odds.sum() + np.exp(weights[-1] - max(scores.max(initial=weights[-1]), weights[-1])))
+    order = np.argsort(-scores, kind="stable")[: DEPTHS[-1]]
+    return judge([(question.keys[i], float(chances[i])) for i in order], question.prompt.used, question.group)
+
+
+def folds(questions: Sequence[Question]) -> list[tuple[list[int], list[int]]]:
+    """Split by adapter: (to learn from, to judge) of each fold, no adapter on both sides."""
+    firsts = [min(question.prompt.used, default="") for question in questions]
+    names = sorted(set(firsts))
+    fold = dict(zip(names, np.random.default_rng(0).permutation(len(names)) % FOLDS, strict=True))
+    splits = []
+    for k in range(FOLDS):
+        judged = [i for i, first in enumerate(firsts) if fold[first] == k]
+        held = {key for i in judged for key in questions[i].prompt.used}
+        splits.append(([i for i, q in enumerate(questions) if held.isdisjoint(q.prompt.used)], judged))
+    return splits
+
+
+def cross_validate(
+    questions: Sequence[Question], terms: Sequence[Term], start: NDArray[np.float64] | None = None
+) -> list[Answer]:
+    """Answer every question by weights learned on the other adapters' prompts."""
+    table = tabulate(questions, terms)
+    answers: dict[int, Answer] = {}
+    for known, judged in folds(questions):
+        weights = learn(table.of(known), start)
+        for i in judged:
+            x = table.x[table.starts[i] : table.starts[i] + table.sizes[i]]
+            answers[i] = answer(questions[i], x, weights)
+    return [answers[i] for i in range(len(questions))]
+
+
+def summary(questions: Sequence[Question], answers: Sequence[Answer]) -> str:
+    """Sum up in one line: R@k and MRR of each variant, then the calibration error of each and of both."""
+    parts = []
+    errors = []
+    for variant in FIELDS:
+        group = [a for q, a in zip(questions, answers, strict=True) if q.variant == variant]
+        row = figures(group)
+        parts.append(" ".join(f"{value:.3f}" for value in [*row["r_at"].values(), row["mrr"]]))  # type: ignore[attr-defined]
+        errors.append(calibration_error(group))
+    errors.append(calibration_error(answers))
+    return " | ".join([*parts, "ECE " + " ".join(f"{error:.3f}" for error in errors)])
+
+
+def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
+    """Print all that is known of the cross-validated answers, one JSON object a line."""
+    for variant in FIELDS:
+        both = [(q, a) for q, a in zip(questions, answers, strict=True) if q.variant == variant]
+        group = [a for _, a in both]
+        report = {
+            "variant": variant,
+            **figures(group),
+            "intervals": intervals(group),
+            "ece": round(calibration_error(group), 4),
+            "ceiling": round(float(np.mean([q.right.any() for q, _ in both])), 4),
+            "candidates": round(float(np.mean([len(q.keys) for q, _ in both]))),
+        }
+        print(json.dumps(report))
+        for name, row in by_group(group).items():
+            print(json.dumps({"group": name, **row}))
+    for row in reliability([a.chance for a in answers], [a.right for a in answers]):
+        print(json.dumps({name: round(value, 3) for name, value in row.items()}))
+
+
+def paste(weights: NDArray[np.float64]) -> None:
+    """Print weights as they stand in tools/search/fusion.py."""
+    pairs = {name: [0.0, 0.0] for name in WEIGHTS}
+    for (name, share), weight in zip(TERMS, weights[:-1], strict=True):
+        pairs[name][share] = round(float(weight), 3)
+    for name, (value, share) in pairs.items():
+        print(f'    "{name}": ({value or 0}, {share or 0}),')
+    print(f"NONE = {round(float(weights[-1]), 3)}")
+
+
+def main() -> None:
+    """Fit, cross-validate, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapters", type=Path, required=True)
+    parser.add_argument("--gold", type=Path, required=True)
+    parser.add_argument("--home", type=Path, required=True, help="where the catalogue is kept")
+    parser.add_argument("--ablate", action="store_true", help="leave out each feature in turn")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=N", help="change a budget of search")
+    args = parser.parse_args()
+    for name, _, number in (part.partition("=") for part in args.set):
+        setattr(gather, name, int(number))
+    prompts, embedder = read_gold(args.gold), minilm()
+    with open_database(None, args.home) as db, progress_bar() as progress:
+        if not count_cards(db):
+            import_adapters(db, args.adapters, embedder=embedder, progress=progress)
+        questions = collect(db, embedder, prompts, progress)
+    weights = learn(tabulate(questions, TERMS))
+    answers = cross_validate(questions, TERMS)
+    print("cross-validated:", summary(questions, answers), flush=True)
+    show(questions, answers)
+    paste(weights)
+    for left_out in TERMS if args.ablate else ():
+        terms = [term for term in TERMS if term != left_out]
+        start = np.delete(weights, TERMS.index(left_out))
+        line = summary(questions, cross_validate(questions, terms, start))
+        print(f"without {left_out[0]}{' share' if left_out[1] else ''}: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
