@@ -17,28 +17,29 @@ from stylus_gen.tools.store.database import Connection
 from stylus_gen.tools.triggers import has_words
 from stylus_gen.tools.weights import DEFAULT_WEIGHT, KIND_WEIGHT
 
-Versions = dict[tuple[str, str], list[Any]]
+Versions = dict[int, list[Any]]
 
 
-def read_versions(conn: Connection, model_keys: Collection[str], *, installed_only: bool) -> Versions:
-    """Read the files of some models, newest first, by model and family."""
+def read_versions(conn: Connection, documents: Collection[int], *, installed_only: bool) -> Versions:
+    """Read the files that some documents are made of, newest first, by the document's id."""
     with conn.cursor(row_factory=namedtuple_row) as cursor:
         rows: list[Any] = cursor.execute(
             """
-            SELECT id, model_key, family, name, version, kind, tags, trigger_groups, weight, weight_source,
-                   path IS NOT NULL AS installed
-            FROM cards WHERE model_key = ANY(%s) AND (path IS NOT NULL OR NOT %s)
-            ORDER BY created_at DESC NULLS LAST, id
+            SELECT document.id AS document, summary, cards.id, model_key, family, name, version, cards.kind, tags,
+                   trigger_groups, weight, weight_source, path IS NOT NULL AS installed
+            FROM search_documents AS document JOIN cards USING (model_key, family)
+            WHERE document.id = ANY(%s) AND (path IS NOT NULL OR NOT %s)
+            ORDER BY created_at DESC NULLS LAST, cards.id
             """,
-            (list(model_keys), installed_only),
+            (list(documents), installed_only),
         ).fetchall()
     versions: Versions = defaultdict(list)
     for row in rows:
-        versions[row.model_key, row.family].append(row)
+        versions[row.document].append(row)
     return versions
 
 
-def make_candidate(versions: Sequence[Any], prompt: str, summary: str) -> Candidate:
+def make_candidate(versions: Sequence[Any], prompt: str) -> Candidate:
     """Make a candidate, its score still to be set, of the version that fits the prompt."""
     row = versions[0]
     if len(versions) > 1:
@@ -52,7 +53,7 @@ def make_candidate(versions: Sequence[Any], prompt: str, summary: str) -> Candid
         kind=row.kind,
         family=row.family,
         score=0,
-        summary=summary,
+        summary=row.summary,
         trigger_groups=tuple(tuple(group) for group in row.trigger_groups),
         weight=weight,
         weight_source=source,

@@ -177,19 +177,26 @@ def _phrases(shared: Shared, query: Query, idf: Floats) -> list[Floats]:
     masks = query.masks.astype(np.float32)
     said = masks @ words.T
     full = (said >= shared.length[at]) & (said > 0)
-    best = np.zeros((documents, len(idf)), np.float32)
-    np.maximum.at(best, owner, (full * (idf @ words.T)).T)
+    best = _best_unit(full * (idf @ words.T), owner, documents)
     phrases = np.maximum(np.bincount(owner, minlength=documents), 1)
     share = np.stack([np.bincount(owner, row, documents) for row in full]) / phrases
     said_words: Floats = (shared.tf > 0).astype(np.float32)
     named, triggered = (
         masks @ said_words[:, field].T / np.maximum(shared.lengths[:, field], 1) for field in (NAME, TRIGGER)
     )
-    own_trigger = np.zeros((documents, len(idf)), np.float32)
-    np.maximum.at(own_trigger, owner, (full * _best_word(words, query)).T)
+    own_trigger = _best_unit(full * _best_word(words, query), owner, documents)
     own_name = named * _best_word(said_words[:, NAME], query)
-    columns = (best.T, share, named, triggered, own_name, own_trigger.T)
+    columns = (best, share, named, triggered, own_name, own_trigger)
     return [column.astype(np.float32) for column in columns]
+
+
+def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:
+    """Take each document's largest value: (queries, units), a document's units together, to (queries, documents)."""
+    best = np.zeros((len(values), documents), np.float32)
+    if len(owner):
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        best[:, owner[starts]] = np.maximum.reduceat(values, starts, axis=1)
+    return best
 
 
 def _best_word(held: Floats, query: Query) -> Floats:
@@ -206,9 +213,5 @@ def _examples(shared: Shared, query: Query) -> Floats:
     unshared = UNSHARED * np.maximum(shared.length[at] - shared.words[at].sum(1), 0)
     whole = query.idf @ query.masks[0] + unshared + 1e-9
     neighbours = shared.pairs[at] / 2
-    best = np.zeros((2, len(shared.lengths)), np.float32)
-    for row, common in zip(
-        best, (shared.words[at] @ query.idf + shared.exact[at] + neighbours, neighbours), strict=True
-    ):
-        np.maximum.at(row, shared.document[at], common / whole)
-    return best
+    likeness = shared.words[at] @ query.idf + shared.exact[at] + neighbours
+    return _best_unit(np.stack([likeness, neighbours]) / whole, shared.document[at], len(shared.lengths))

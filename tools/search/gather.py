@@ -5,9 +5,10 @@ The whole prompt is the first query, each concept another one over its own words
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +60,10 @@ class Found:
     def __post_init__(self) -> None:
         self.features = np.zeros((len(self.queries), 0, len(NAMES)), np.float32)
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Iterable[Row]) -> None:
         """Measure the documents that are not there yet."""
         known = {row.id for row in self.rows}
-        new = [row for row in rows if row.id not in known]
+        new = [row for i, row in {row.id: row for row in rows}.items() if i not in known]
         if not new:
             return
         shared = share([row.body for row in new], self.query)
@@ -103,8 +104,7 @@ def gather(
         int(np.searchsorted(query.words, word_number(word))): {row.id for row in rows} for word, rows in close.items()
     }
     found = Found((PROMPT, *(concept.id for concept in concepts[:MAX_CONCEPTS])), query, vector, misspelt)
-    for rows in (by_words, *close.values(), recall.by_meaning(conn, where, vector, BY_MEANING)):
-        found.add(rows)
+    found.add(chain(by_words, *close.values(), recall.by_meaning(conn, where, vector, BY_MEANING)))
     found.add(recall.by_creators(conn, where, found.creators(), BY_CREATORS))
     add_creator(found.features, np.array([row.creator for row in found.rows]))
     return found

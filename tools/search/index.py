@@ -53,7 +53,14 @@ def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: 
         written += len(documents)
         if progress:
             progress(min(start + BATCH, len(keys)), len(keys), "indexing")
+    clean_index(db)
     return written
+
+
+def clean_index(db: Database) -> None:
+    """Sort what was written into the inverted index: every search reads what is not yet, one entry after the other."""
+    with db.pool.connection() as conn:
+        conn.execute("SELECT gin_clean_pending_list('search_documents_keys')")
 
 
 def claim(conn: Connection, embedder: Embedder) -> None:

@@ -38,7 +38,6 @@ class Row(NamedTuple):
     family: str
     creator: int
     downloads: int
-    summary: str
     body: bytes
     vector: bytes
 
@@ -150,8 +149,9 @@ def _rows(
     parameters: list[Any],
     order: sql.Composable,
 ) -> list[Row]:
+    # The vectors are written out after the limit, of the few rows that are left: that costs more than to compare them.
     query = sql.SQL(
-        "SELECT id, model_key, family, creator, downloads, summary, body, halfvec_send(vector) FROM search_documents "
-        "WHERE {} AND {} {}"
+        "SELECT id, model_key, family, creator, downloads, body, halfvec_send(vector) "
+        "FROM (SELECT * FROM search_documents WHERE {} AND {} {}) AS found"
     ).format(where, condition, order)
     return [Row(*row) for row in conn.execute(query, parameters, binary=True)]

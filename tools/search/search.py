@@ -42,13 +42,9 @@ def search_adapters(
         found = gather(conn, embedder, prompt, concepts, filters(family, policy, kinds))
         chances = calibrate(fuse(found.features))
         best = np.argsort(-chances, axis=1, kind="stable")[:, :limit]
-        wanted = {found.rows[i].model_key for i in best.ravel()}
-        versions = read_versions(conn, wanted, installed_only=policy.installed_only)
-    candidates = {
-        i: make_candidate(files, prompt, found.rows[i].summary)
-        for i in {int(i) for i in best.ravel()}
-        if (files := versions.get((found.rows[i].model_key, found.rows[i].family)))
-    }
+        wanted = {int(i) for i in best.ravel()}
+        versions = read_versions(conn, [found.rows[i].id for i in wanted], installed_only=policy.installed_only)
+    candidates = {i: make_candidate(files, prompt) for i in wanted if (files := versions.get(found.rows[i].id))}
     return {
         name: [
             candidates[i].model_copy(update={"score": float(chances[q, i]), "evidence": explain(found, q, i, family)})
