@@ -17,7 +17,9 @@ import numpy as np
 from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
 from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.tools.embed import Embedder, minilm
+from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
+from stylus_gen.tools.ingest.summary import ImportSummary
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import PROMPT, search_adapters
 from stylus_gen.tools.segment import segment_prompt
@@ -28,6 +30,8 @@ Progress = Callable[[int, int, str], None]
 # All that is safe; every family: gold prompts do not say what they were drawn on.
 POLICY = Policy(nsfw_level=31)
 FIELDS = {"with_triggers": "text", "without_triggers": "without_triggers"}
+MISSING = "missing"
+"""The kind of an adapter that is not in the catalogue: its file was refused, or it is not in the file of adapters."""
 SHOWN = 10
 """Candidates asked for when the clock runs, as a planner does."""
 
@@ -44,11 +48,26 @@ def evaluate_retrieval(
     embedder = embedder or minilm()
     with throw_away_database() as db:
         summary = import_adapters(db, adapters, embedder=embedder, progress=progress)
+        _require_overlap(db, summary, prompts, adapters)
         answers = answer_all(db, embedder, prompts, progress)
         latency = clock(db, embedder, [prompt.text for prompt in prompts], progress)
     report = _report(answers, latency)
     report["more"]["import"] = {"taken": summary.taken, "skipped": summary.skipped, "seconds": summary.seconds}
     return report
+
+
+def _require_overlap(db: Database, summary: ImportSummary, prompts: Sequence[Prompt], adapters: Path) -> None:
+    """Refuse what cannot be measured: adapters of which none was taken, prompts that used none of them."""
+    known = read_kinds(db).keys()
+    if not known:
+        why = summary.problems[0] if summary.problems else None
+        reason = f"{why.where}: {why.why}" if why else "it is empty"
+        raise BadRequest(f"no adapter of {adapters.name!r} could be imported; {reason}")
+    if not any(key in known for prompt in prompts for key in prompt.used):
+        raise BadRequest(
+            f"none of the {len(prompts)} prompts used an adapter of {adapters.name!r}: expected its model ids as keys "
+            "of their adapters"
+        )
 
 
 def answer_all(
@@ -80,7 +99,7 @@ def _ask(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], ki
 def group_of(prompt: str, used: Iterable[str], kinds: Mapping[str, str]) -> dict[str, str]:
     """Say which groups a prompt is reported in: the kinds of its adapters, its script, its form."""
     return {
-        "kind": "+".join(sorted({kinds.get(key, "missing") for key in used})),
+        "kind": "+".join(sorted({kinds.get(key, MISSING) for key in used})) or MISSING,
         "language": language_of(prompt),
         "form": "tags" if prompt.count(",") * 5 >= len(prompt.split()) else "sentence",
     }
@@ -130,6 +149,7 @@ def _report(answers: dict[str, list[Answer]], latency: list[float]) -> dict[str,
             "ece_of_all_candidates": round(calibration_error(every, first_only=False), 4),
             "ece_interval": bootstrap(len(every), lambda at: calibration_error([every[i] for i in at])),
             "reliability": reliability([a.chance for a in every], [a.right for a in every]),
+            "unanswerable": sum(a.group["kind"] == MISSING for a in answers["with_triggers"]),
             "groups": {name: by_group(group) for name, group in answers.items()},
         },
     }
