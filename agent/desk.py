@@ -1,34 +1,44 @@
 """The model's desk: what a chat model is told at each stage, as JSON data, and the schemas of what it may answer.
 
-Short, because it is paid for on every call: few candidates, each in some fifty tokens. Strangers' words appear only as
-JSON strings, cut to length, and not at all where they address the reader.
+Short, because it is paid for on every call: few candidates, each in at most sixty tokens. Strangers' words appear only
+as JSON strings, cut to length, and not at all where they address the reader.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, get_args
 
 from stylus_gen.agent.schema import array, choice, function, record, text
 from stylus_gen.agent.stage import OFFERED, stage_of
 from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.templates import read_template
+from stylus_gen.agent.tokens import clip, count_tokens
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES
 from stylus_gen.tools.triggers import clean_text, gives_orders
 
-DESK = 3300
-"""Bytes of all candidates together, about 1,100 tokens."""
+TURNS = 3000
+"""Estimated tokens of both questions of a normal prompt. Real tokenizers make 2,600 of them at most, and a server's chat
+template adds a hundred to each."""
 
-NAME, TRIGGERS, ABOUT = 36, 32, 44
-"""Bytes of one candidate's texts: with the rest of its line at most 60 tokens, also in scripts that cost more."""
+DESK = 600, 1300
+"""Tokens of all candidates together: how few there are for the longest prompt, how many for the shortest."""
+
+CARD, NAME, TRIGGERS = 53, 14, 12
+"""Tokens of a candidate's line, its name and its trigger words; the description has the rest. `count_tokens` may
+be too low by six."""
+
+LONGEST = 200
+"""Characters of a stranger's text that are looked at."""
 
 COLUMNS = "Candidates, one JSON array a line: id, concepts, kind, name, triggers, p, about."
 
-SPAN, REASON, CONCEPTS, REFUSED = 80, 100, 12, 12
-"""Limits of an answer: characters of a span and of a reason, concepts, refused candidates in one group."""
+SPAN, REASON, HANDLE, CONCEPTS, REFUSED = 80, 100, 4, 12, 12
+"""Limits of an answer: characters of a span, a reason and a candidate's name, concepts, candidates refused together."""
 
 _KINDS = [kind for kind in get_args(Kind) if kind not in ("slider", "accelerator")]
 _CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
@@ -36,10 +46,7 @@ _CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
 
 def brief(state: State) -> str:
     """Write what the model needs to know for the stage in hand."""
-    facts: dict[str, Any] = {"prompt": state.request.prompt}
-    if state.concepts is not None:
-        facts["concepts"] = {concept.id: f"{concept.text} ({concept.kind})" for concept in state.concepts}
-    lines = [json.dumps(facts, ensure_ascii=False)]
+    lines = [_facts(state)]
     if stage_of(state) == "judge":
         lines.append(f"At most {state.request.max_adapters} adapters, {PER_CONCEPT} a concept, {STYLES} styles.")
         if state.pinned:
@@ -49,46 +56,69 @@ def brief(state: State) -> str:
     return "\n".join(lines)
 
 
+def _facts(state: State) -> str:
+    facts: dict[str, Any] = {"prompt": state.request.prompt}
+    if state.concepts is not None:
+        facts["concepts"] = {concept.id: f"{concept.text} ({concept.kind})" for concept in state.concepts}
+    return json.dumps(facts, ensure_ascii=False)
+
+
 def desk(state: State) -> dict[str, str]:
     """Lay out the candidates that fit on the desk, handle to line: each concept's best, then each second best, …"""
-    handles = {candidate.adapter_id: (name, candidate) for name, candidate in state.handles().items()}
+    candidates = list(open_candidates(state))
+    handles = {best.adapter_id: (name, best) for name, best in state.handles().items()}
     asked: dict[str, list[str]] = {}
-    for place, candidates in (state.candidates or {}).items():
-        for candidate in candidates:
+    for place, ranking in (state.candidates or {}).items():
+        for candidate in ranking:
             asked.setdefault(candidate.adapter_id, []).append(place)
-    pinned = {choice.candidate.adapter_id for choice in state.pinned}
     lines: dict[str, str] = {}
-    room = DESK
-    for candidate in _by_turns((state.candidates or {}).values()):
+    room = _room(state) if candidates else 0
+    for candidate in candidates:
         name, best = handles[candidate.adapter_id]
-        if name in lines or candidate.adapter_id in pinned:
-            continue
         line = _line(name, best, asked[candidate.adapter_id])
-        room -= len(line.encode())
+        room -= count_tokens(line) + count_tokens(f'"{name}", ')  # its name is in the answer's schema too
         if room < 0:
             break
         lines[name] = line
     return lines
 
 
-def _by_turns(rankings: Iterable[list[Candidate]]) -> Iterable[Candidate]:
-    return (candidate for row in zip_longest(*rankings) for candidate in row if candidate is not None)
+def open_candidates(state: State) -> Iterator[Candidate]:
+    """Yield the candidates to be judged, each once: every concept's best first, then every second best, …"""
+    seen = {choice.candidate.adapter_id for choice in state.pinned}
+    for row in zip_longest(*(state.candidates or {}).values()):
+        for candidate in row:
+            if candidate is not None and candidate.adapter_id not in seen:
+                seen.add(candidate.adapter_id)
+                yield candidate
+
+
+def _room(state: State) -> int:
+    """Say how many tokens the candidates may have: what both questions leave of `TURNS`."""
+    asked = State(request=state.request)
+    judged = state.model_copy(update={"candidates": {}})
+    texts = [read_template(name).text for name in ("segment", "judge")]
+    texts += [_facts(asked), json.dumps(schemas(asked)), brief(judged), json.dumps(schemas(judged))]
+    fewest, most = DESK
+    return min(most, max(fewest, TURNS - sum(map(count_tokens, texts))))
 
 
 def _line(handle: str, candidate: Candidate, places: list[str]) -> str:
     triggers = ", ".join(word for group in candidate.trigger_groups for word in group)
     about = candidate.summary.removeprefix(f"{candidate.kind}; ")
-    texts = [quote(candidate.name, NAME), quote(triggers, TRIGGERS), round(candidate.score, 2), quote(about, ABOUT)]
+    texts = [quote(candidate.name, NAME), quote(triggers, TRIGGERS), round(candidate.score, 2)]
     facts = [handle, " ".join(places[:3]), candidate.kind, *texts]
+    room = CARD - count_tokens(_row([*facts, ""]))
+    return _row([*facts, quote(about, room)])
+
+
+def _row(facts: list[Any]) -> str:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
-def quote(told: str, limit: int) -> str:
-    """Cut a stranger's text to length, and keep back one that gives orders: the whole of it, not only what is shown."""
-    if gives_orders(told):
-        return ""
-    told = clean_text(told, limit)
-    return told if len(told.encode()) <= limit else told.encode()[: limit - 3].decode(errors="ignore") + "…"
+def quote(told: str, room: int) -> str:
+    """Cut a stranger's text to so many tokens; one that gives orders is kept back, whatever part of it is shown."""
+    return "" if gives_orders(told) else clip(clean_text(told, LONGEST), room)
 
 
 def schemas(state: State) -> list[dict[str, Any]]:
@@ -108,7 +138,8 @@ def _search(state: State) -> dict[str, Any]:
 def _prune(state: State) -> dict[str, Any]:
     adapter, concept = choice(desk(state)), choice(state.places())
     keep = record({"adapter": adapter, "concept": concept, "reason": text(REASON)})
-    refuse = record({"adapters": array(adapter, REFUSED), "code": choice(_CODES), "reason": text(REASON)})
+    # Not of the candidates' names, which would cost a token or two each: a refusal of nobody does no harm.
+    refuse = record({"adapters": array(text(HANDLE), REFUSED), "code": choice(_CODES), "reason": text(REASON)})
     lists = {"keep": array(keep, state.request.max_adapters), "refuse": array(refuse, len(_CODES))}
     return function("prune_candidates", "Keep or refuse.", lists)
 

@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime
 
 from stylus_gen.agent.compose import compose
 from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.desk import desk
+from stylus_gen.agent.desk import open_candidates
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.pins import pin
 from stylus_gen.agent.planner import ModelFailed
@@ -150,7 +150,7 @@ def act(state: State, runtime: Runtime[AgentContext]) -> Update:
 
 def _settle(state: State, context: AgentContext) -> State:
     """Take the steps that leave nothing to choose: no candidates to judge, one image to mask."""
-    if stage_of(state) == "judge" and not (desk(state) and state.request.max_adapters):
+    if stage_of(state) == "judge" and not (any(open_candidates(state)) and state.request.max_adapters):
         state = state.model_copy(update=use_tool("prune_candidates", {"keep": []}, state, context)[0])
     if stage_of(state) == "mask" and (state.request.images == 1 or not state.assignments):
         state = state.model_copy(update=use_tool("pick_masks", {}, state, context)[0])

@@ -96,7 +96,7 @@ class Threads:
     def _resumed(self, thread_id: str) -> StateSnapshot:
         """Read a thread's state; a turn that its process did not live to end is ended first."""
         state = self._graph.get_state(_config(thread_id))
-        if state.next and not state.interrupts:
+        if state.values and state.next and not state.interrupts:
             self._invoke(thread_id, None)
             state = self._graph.get_state(_config(thread_id))
         return state

@@ -143,12 +143,11 @@ def _choice(keep: Keep, handles: dict[str, Candidate], places: dict[str, Concept
 
 
 def _rejections(refuse: Refuse, handles: dict[str, Candidate]) -> list[Rejection]:
-    if missing := [name for name in refuse.adapters if name not in handles]:
-        raise Fault(f"no candidates are called {missing}; the candidates are A1 to A{len(handles)}")
     reason = clean_text(refuse.reason, REASON) or refuse.code
     return [
         Rejection(adapter_id=handles[n].adapter_id, name=handles[n].name, code=refuse.code, reason=reason)
         for n in refuse.adapters
+        if n in handles
     ]
 
 

@@ -175,11 +175,14 @@ def wait():
 
 class Stuck(Shelf):
     def search(self, *args):
+        while "request" not in saver.get_tuple({"configurable": {"thread_id": "t1"}}).checkpoint["channel_values"]:
+            pass  # written down in a thread of its own
         wait()
 
 with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
     shelf = Stuck() if moment == "planning" else Shelf()
-    Threads(PostgresSaver(conn), shelf.context()).plan("t1", ask(images=2), approve=True)
+    saver = PostgresSaver(conn)
+    Threads(saver, shelf.context()).plan("t1", ask(images=2), approve=True)
     wait()
 """
 
