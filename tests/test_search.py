@@ -162,6 +162,19 @@ def test_another_embedder_is_refused_and_nothing_is_stored(stocked: Database) ->
     assert names(stocked, "mistyforest")[0] == "Misty Forest"
 
 
+def test_an_embedder_that_gives_another_dimension_than_it_says_is_refused_and_nothing_is_stored(
+    db: Database, tmp_path: Path
+) -> None:
+    liar = Embedder("letters-26", 26, letters(dim=20).embed)
+    with pytest.raises(BadRequest, match=r"gave \(\d+, 20\) numbers"):
+        import_adapters(db, write_catalogue(tmp_path), embedder=liar, progress=lambda *_: None)
+    assert names(db, "wanostyle") == []
+    stock(db, tmp_path, MODELS)
+    assert names(db, "wanostyle")[0] == "Wano Saga Style"
+    with pytest.raises(BadRequest, match=r"gave \(1, 20\) numbers"):
+        search_adapters(db, liar, "wanostyle", [], family="sd15", policy=Policy())
+
+
 def test_an_empty_prompt_is_refused(stocked: Database) -> None:
     with pytest.raises(BadRequest, match="prompt is empty"):
         search(stocked, " \n ")

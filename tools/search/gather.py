@@ -20,7 +20,7 @@ from stylus_gen.tools.search import recall
 from stylus_gen.tools.search.document import NAMED, TRIGGER
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
 from stylus_gen.tools.search.fusion import fuse
-from stylus_gen.tools.search.index import check_embedder
+from stylus_gen.tools.search.index import check_embedder, vectors_of
 from stylus_gen.tools.search.recall import Frequencies, Row
 from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
 from stylus_gen.tools.store.database import Connection
@@ -89,7 +89,7 @@ def gather(
     check_embedder(embedder, conn.execute("SELECT embedder, dim FROM search_settings").fetchone())
     with ThreadPoolExecutor(1) as worker:
         # The arithmetic of the embedding leaves the interpreter free for the words.
-        embedding = worker.submit(embedder.embed, [prompt[:EMBEDDED_LENGTH]])
+        embedding = worker.submit(vectors_of, embedder, [prompt[:EMBEDDED_LENGTH]])
         readings = [read(prompt, MAX_WORDS), *(read(concept.text, 32) for concept in concepts[:MAX_CONCEPTS])]
         frequencies = recall.count_words(conn, {word for reading in readings for word in _said(reading)})
         close = {

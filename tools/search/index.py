@@ -83,10 +83,22 @@ def check_embedder(embedder: Embedder, row: Any) -> None:
         )
 
 
+def vectors_of(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Embed texts. Raises BadRequest if what comes back is not of the embedder's own dimension."""
+    rows = embedder.embed(texts)
+    if rows.shape != (len(texts), embedder.dim):
+        raise BadRequest(
+            f"the embedder {embedder.name!r} gave {rows.shape} numbers for {len(texts)} texts; expected "
+            f"{(len(texts), embedder.dim)}: state its true dimension",
+            embedder=embedder.name,
+        )
+    return rows
+
+
 def _embed(embedder: Embedder, documents: Sequence[Document]) -> list[NDArray[np.float32]]:
     if not documents:
         return []
-    rows = embedder.embed([text for document in documents for text in document.texts])
+    rows = vectors_of(embedder, [text for document in documents for text in document.texts])
     ends = np.cumsum([len(document.texts) for document in documents])
     return [join_vectors(part) for part in np.split(rows, ends[:-1])]
 
