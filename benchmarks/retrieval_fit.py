@@ -5,7 +5,7 @@
 Candidates and their features come from the real search, over a catalogue that is imported into DIR the first time.
 The model is a softmax over a prompt's candidates and "none of them" (McFadden's conditional logit). Five folds by
 adapter: a prompt is judged by weights learned without any prompt that shares an adapter with its fold. The weights
-printed, for tools/search/fusion.py, are learned on all prompts. ``--ablate`` leaves out each feature in turn;
+printed, for tools/search/fusion.py, are learned on all prompts. ``--ablate`` leaves out groups of features in turn;
 ``--set BY_MEANING=0`` changes a budget of tools/search/gather.py, to see what a retriever brings.
 """
 
@@ -41,6 +41,16 @@ Term = tuple[str, bool]
 """A feature: its value, or (True) its share of the best candidate's."""
 
 TERMS: list[Term] = [(name, bool(part)) for name, pair in WEIGHTS.items() for part in (0, 1) if pair[part]]
+GROUPS = {
+    "names and triggers": ("trigger share", "name share", "own name", "own trigger"),
+    "BM25 of the fields": ("description", "examples", "fields"),
+    "nearest example": ("likeness", "phrasing"),
+    "meaning (MiniLM)": ("meaning",),
+    "creator": ("creator",),
+    "number of examples": ("shown",),
+    "downloads": ("downloads",),
+}
+"""Features that say the same sort of thing, left out together by ``--ablate``."""
 FOLDS = 5
 RIDGE = 1e-3
 """Of the squared weights, per prompt, features scaled to unit variance."""
@@ -221,7 +231,7 @@ def main() -> None:
     parser.add_argument("--adapters", type=Path, required=True)
     parser.add_argument("--gold", type=Path, required=True)
     parser.add_argument("--home", type=Path, required=True, help="where the catalogue is kept")
-    parser.add_argument("--ablate", action="store_true", help="leave out each feature in turn")
+    parser.add_argument("--ablate", action="store_true", help="leave out groups of features in turn")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=N", help="change a budget of search")
     args = parser.parse_args()
     for name, _, number in (part.partition("=") for part in args.set):
@@ -236,11 +246,11 @@ def main() -> None:
     print("cross-validated:", summary(questions, answers), flush=True)
     show(questions, answers)
     paste(weights)
-    for left_out in TERMS if args.ablate else ():
-        terms = [term for term in TERMS if term != left_out]
-        start = np.delete(weights, TERMS.index(left_out))
-        line = summary(questions, cross_validate(questions, terms, start))
-        print(f"without {left_out[0]}{' share' if left_out[1] else ''}: {line}", flush=True)
+    for group, names in GROUPS.items() if args.ablate else ():
+        kept = [name not in names for name, _ in TERMS]
+        terms = [term for term, keep in zip(TERMS, kept, strict=True) if keep]
+        line = summary(questions, cross_validate(questions, terms, weights[[*kept, True]]))
+        print(f"without {group}: {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from stylus_gen.tools.search.document import NAME, TRIGGER
@@ -10,25 +12,35 @@ from stylus_gen.tools.search.gather import Found
 
 # What is worth saying, from which value on.
 SAID = {"tags": 0.1, "description": 0.1, "examples": 0.1, "creator": 0.15, "meaning": 0.4}
+_COLUMNS = [COLUMN[name] for name in SAID]
+_LEAST = list(SAID.values())
+WORDS = 6
 
 
-def explain(found: Found, query: int, document: int, family: str | None) -> tuple[str, ...]:
-    """Say which evidence found a document: words of its name and triggers, then fields, likeness and family."""
-    reasons = [
-        *(f"trigger {text!r}" for text in _words(found, query, document, TRIGGER)),
-        *(f"name {text!r}" for text in _words(found, query, document, NAME)),
-        *(name for name, least in SAID.items() if found.features[query, document, COLUMN[name]] >= least),
-    ]
-    own = found.rows[document].family
-    return (*reasons, f"partial: made for {own}") if family not in (None, own) else tuple(reasons)
+def explain(found: Found, query: int, documents: Sequence[int], family: str | None) -> list[tuple[str, ...]]:
+    """Say which evidence found each document: words of its name and triggers, then fields, likeness and family."""
+    measured = found.features[query][np.ix_(documents, _COLUMNS)]
+    reasons = []
+    for document, values in zip(documents, (measured >= _LEAST).tolist(), strict=True):
+        own = found.rows[document].family
+        reasons.append(
+            (
+                *_words(found, query, document),
+                *(name for name, enough in zip(SAID, values, strict=True) if enough),
+                *((f"partial: made for {own}",) if family not in (None, own) else ()),
+            )
+        )
+    return reasons
 
 
-def _words(found: Found, query: int, document: int, field: int) -> list[str]:
-    """List the query's words that a field holds, in the prompt's order, as one text."""
+def _words(found: Found, query: int, document: int) -> Iterator[str]:
+    """Quote the query's words that the triggers hold, and those that the name holds."""
     shared, row = _place(found, document)
-    held = np.flatnonzero((shared.tf[row, field] > 0) & found.query.masks[query])
-    words = [found.query.texts[i] for i in held]
-    return [" ".join(words[:6])] if words else []
+    said = found.query.masks[query]
+    for name, field in (("trigger", TRIGGER), ("name", NAME)):
+        words = found.query.texts[said & (shared.tf[row, field] > 0)][:WORDS]
+        if len(words):
+            yield f"{name} {' '.join(words)!r}"
 
 
 def _place(found: Found, document: int) -> tuple[Shared, int]:

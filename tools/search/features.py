@@ -21,8 +21,8 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 NAMES = (
-    "name", "trigger", "tags", "description", "examples", "fields", "trigger phrase", "trigger share", "name share",
-    "trigger words", "own name", "own trigger", "likeness", "phrasing", "meaning", "shown", "downloads", "creator",
+    "tags", "description", "examples", "fields", "trigger share", "name share", "own name", "own trigger",
+    "likeness", "phrasing", "meaning", "shown", "downloads", "creator",
 )  # fmt: skip
 """The features, in the columns' order; the last one compares candidates and is filled in by `add_creator`."""
 COLUMN = {name: column for column, name in enumerate(NAMES)}
@@ -50,7 +50,7 @@ class Query:
     idf: Floats
     sole: Floats
     masks: Flags
-    texts: tuple[str, ...]
+    texts: NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,15 @@ def measure(shared: Shared, query: Query, cosine: Floats, downloads: Floats) -> 
     Examples, phrasing and meaning are of the prompt as a whole; for a concept they are zero.
     """
     idf = query.masks * query.idf
-    first = np.zeros((len(idf), 1), np.float32)
-    first[0] = 1
-    every = np.ones((len(idf), 1), np.float32)
-    columns = [
-        *_bm25(shared, idf),
-        *_phrases(shared, query, idf),
-        *(first * column for column in (*_examples(shared, query), cosine)),
-        every * np.log1p(np.bincount(shared.document[shared.field == EXAMPLE], minlength=len(cosine))),
-        every * np.log10(1 + downloads),
-        np.zeros((len(idf), len(cosine))),
-    ]
-    return np.stack(columns, axis=-1).astype(np.float32)
+    features = np.zeros((len(idf), len(cosine), len(NAMES)), np.float32)
+    for column, values in enumerate((*_bm25(shared, idf), *_phrases(shared, query))):
+        features[:, :, column] = values
+    features[0, :, COLUMN["likeness"]], features[0, :, COLUMN["phrasing"]] = _examples(shared, query)
+    features[0, :, COLUMN["meaning"]] = cosine
+    shown = np.bincount(shared.document[shared.field == EXAMPLE], minlength=len(cosine))
+    features[:, :, COLUMN["shown"]] = np.log1p(shown)
+    features[:, :, COLUMN["downloads"]] = np.log10(1 + downloads)
+    return features
 
 
 def add_creator(features: Floats, creator: Ints) -> None:
@@ -155,21 +152,21 @@ def _pairs_of(query: Query) -> Ints:
 
 
 def _bm25(shared: Shared, idf: Floats) -> list[Floats]:
-    """BM25 of each field, then BM25F over all (Robertson & Zaragoza 2009): each (queries, documents)."""
+    """BM25 of three fields, then BM25F over all (Robertson & Zaragoza 2009): each (queries, documents)."""
     norm = 1 - B + B * shared.lengths / MEAN_WORDS
     scores = []
-    for field in (NAME, TRIGGER, TAG, DESCRIPTION, EXAMPLE):
+    for field in (TAG, DESCRIPTION, EXAMPLE):
         tf = shared.tf[:, field]
         scores.append(idf @ (tf * (K1 + 1) / (tf + K1 * norm[:, field, None])).T)
     weighted = np.einsum("dfw,df->dw", shared.tf, FIELD_WEIGHT / norm)
     return [*scores, idf @ (weighted * (K1 + 1) / (weighted + K1)).T]
 
 
-def _phrases(shared: Shared, query: Query, idf: Floats) -> list[Floats]:
+def _phrases(shared: Shared, query: Query) -> list[Floats]:
     """How the prompt names the adapter: (queries, documents) each.
 
-    The rarest trigger phrase said in full, the share of such phrases, how much of the name and of the trigger words is
-    said, and how much a name or a full phrase is the adapter's own (1: no other adapter is named so).
+    The share of its trigger phrases that is said in full, how much of the name is said, and how much the name or a
+    full phrase is the adapter's own (1: no other adapter is named so).
     """
     documents = len(shared.lengths)
     at = np.flatnonzero(shared.field == TRIGGER)
@@ -177,17 +174,12 @@ def _phrases(shared: Shared, query: Query, idf: Floats) -> list[Floats]:
     masks = query.masks.astype(np.float32)
     said = masks @ words.T
     full = (said >= shared.length[at]) & (said > 0)
-    best = _best_unit(full * (idf @ words.T), owner, documents)
     phrases = np.maximum(np.bincount(owner, minlength=documents), 1)
     share = np.stack([np.bincount(owner, row, documents) for row in full]) / phrases
-    said_words: Floats = (shared.tf > 0).astype(np.float32)
-    named, triggered = (
-        masks @ said_words[:, field].T / np.maximum(shared.lengths[:, field], 1) for field in (NAME, TRIGGER)
-    )
+    name = (shared.tf[:, NAME] > 0).astype(np.float32)
+    named = masks @ name.T / np.maximum(shared.lengths[:, NAME], 1)
     own_trigger = _best_unit(full * _best_word(words, query), owner, documents)
-    own_name = named * _best_word(said_words[:, NAME], query)
-    columns = (best, share, named, triggered, own_name, own_trigger)
-    return [column.astype(np.float32) for column in columns]
+    return [share, named, named * _best_word(name, query), own_trigger]
 
 
 def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:

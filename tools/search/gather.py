@@ -131,5 +131,5 @@ def _query(readings: Sequence[Reading], frequencies: Frequencies, misspelt: Coll
         idf=np.array([frequencies.idf(word) for word in words], np.float32),
         sole=np.array([1 / max(1, frequencies.documents.get(key_of(word, NAMED), 1)) for word in words], np.float32),
         masks=np.array([[word in part for word in words] for part in said], bool).reshape(len(said), len(words)),
-        texts=tuple(words),
+        texts=np.array(words, object),
     )

@@ -45,11 +45,12 @@ def search_adapters(
         wanted = {int(i) for i in best.ravel()}
         versions = read_versions(conn, [found.rows[i].id for i in wanted], installed_only=policy.installed_only)
     candidates = {i: make_candidate(files, prompt) for i in wanted if (files := versions.get(found.rows[i].id))}
-    return {
-        name: [
-            candidates[i].model_copy(update={"score": float(chances[q, i]), "evidence": explain(found, q, i, family)})
-            for i in map(int, best[q])
-            if i in candidates
+    ranked = {}
+    for q, (name, documents) in enumerate(zip(found.queries, best.tolist(), strict=True)):
+        shown = [i for i in documents if i in candidates]
+        reasons = explain(found, q, shown, family)
+        ranked[name] = [
+            candidates[i].model_copy(update={"score": float(chances[q, i]), "evidence": evidence})
+            for i, evidence in zip(shown, reasons, strict=True)
         ]
-        for q, name in enumerate(found.queries)
-    }
+    return ranked
