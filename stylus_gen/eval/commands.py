@@ -66,7 +66,7 @@ def composer(adapters: Adapters, gold: Gold, model: Model = None, limit: Limit =
             gold,
             planner=stylus.planner,
             embedder=stylus.embedder,
-            family=stylus.settings.family or "sd15",
+            family=stylus.settings.family,
             limit=limit,
             progress=stylus.progress,
         )

@@ -21,13 +21,15 @@ from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
+from stylus_gen.eval.prices import cost
 from stylus_gen.tools.embed import Embedder
-from stylus_gen.tools.families import Family, support
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.families import Family, family_of, support
 from stylus_gen.tools.ingest import import_adapters
-from stylus_gen.tools.plan import Concept, Plan, Policy
+from stylus_gen.tools.plan import Concept, Plan, Policy, Tokens
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES, stem
 from stylus_gen.tools.search import search_adapters
-from stylus_gen.tools.store.adapters import get_cards
+from stylus_gen.tools.store.adapters import count_families, get_cards
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.triggers import gives_orders, has_words
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET
@@ -44,8 +46,7 @@ class Outcome:
     character: bool
     breaks: tuple[str, ...]
     errors: tuple[float, ...]
-    turns: int
-    prompt_tokens: int
+    tokens: Tokens
     ms: float
 
 
@@ -55,18 +56,20 @@ def evaluate_composer(
     *,
     planner: Planner,
     embedder: Embedder,
-    family: Family = "sd15",
+    family: Family | None = None,
     limit: int | None = None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Import the adapters into a throw-away database, plan every prompt three times, and sum up.
 
-    With its trigger words, without them, and with the adapters it used hidden from search.
+    With its trigger words, without them, and with the adapters it used hidden from search. ``family`` is the base's; by
+    default that of most of the adapters.
     """
     prompts = read_gold(gold, limit)
     with throw_away_database() as db:
         import_adapters(db, adapters, embedder=embedder, progress=progress)
-        return measure(db, prompts, planner=planner, embedder=embedder, family=family, progress=progress)
+        base = family or family_of(next((name for name in count_families(db) if name != "unknown"), "sd15"))
+        return measure(db, prompts, planner=planner, embedder=embedder, family=base, progress=progress)
 
 
 def measure(
@@ -74,17 +77,16 @@ def measure(
 ) -> dict[str, Any]:
     """Plan every prompt three times against a filled database, and sum up."""
     context = context_of(db, embedder, planner)
-    told: list[Outcome] = []
+    told: list[Outcome | None] = []
     untold: list[Outcome | None] = []
-    absent: list[Outcome] = []
+    absent: list[Outcome | None] = []
     for done, prompt in enumerate(prompts):
         told.append(outcome(prompt.text, prompt.used, context, family))
-        bare = prompt.without_triggers
-        untold.append(outcome(bare, prompt.used, context, family) if bare.strip() else None)
+        untold.append(outcome(prompt.without_triggers, prompt.used, context, family))
         with hidden(db, list(prompt.used)):
             absent.append(outcome(prompt.text, prompt.used, context, family))
         progress(done + 1, len(prompts), "planning")
-    return summarise(told, untold, absent)
+    return summarise(told, untold, absent, planner.name)
 
 
 def context_of(db: Database, embedder: Embedder, planner: Planner) -> AgentContext:
@@ -109,10 +111,14 @@ def hidden(db: Database, model_keys: Sequence[str]) -> Iterator[None]:
             conn.execute("UPDATE search_documents SET safe = true WHERE id = ANY(%s)", (ids,))
 
 
-def outcome(text: str, used: Mapping[str, float], context: AgentContext, family: Family) -> Outcome:
-    """Plan one prompt and look at the plan."""
+def outcome(text: str, used: Mapping[str, float], context: AgentContext, family: Family) -> Outcome | None:
+    """Plan one prompt and look at the plan; ``None`` for what is no prompt: nothing at all, or a book."""
+    try:
+        request = PlanRequest(prompt=text, family=family)
+    except BadRequest:
+        return None
     started = time.perf_counter()
-    plan = plan_prompt(PlanRequest(prompt=text, family=family), context)
+    plan = plan_prompt(request, context)
     ms = (time.perf_counter() - started) * 1000
     right = [a for a in plan.assignments if a.model_key in used]
     return Outcome(
@@ -121,8 +127,7 @@ def outcome(text: str, used: Mapping[str, float], context: AgentContext, family:
         character=any(a.kind == "character" for a in plan.assignments),
         breaks=tuple(broken_rules(plan, max_adapters=4)),
         errors=tuple(abs(a.weight - used[a.model_key]) for a in right),
-        turns=plan.tokens.calls,
-        prompt_tokens=plan.tokens.prompt,
+        tokens=plan.tokens,
         ms=ms,
     )
 
@@ -157,27 +162,35 @@ def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
         yield "text that is no trigger word in the final prompt"
 
 
-def summarise(told: Sequence[Outcome], untold: Sequence[Outcome | None], absent: Sequence[Outcome]) -> dict[str, Any]:
-    """Sum up outcomes in the form that ``--json`` prints; a prompt of nothing but triggers counts as not found."""
-    plans = [*told, *(o for o in untold if o), *absent]
-    errors = [e for o in told for e in o.errors]
-    times = [o.ms for o in told]
+def summarise(
+    told: Sequence[Outcome | None], untold: Sequence[Outcome | None], absent: Sequence[Outcome | None], planner: str
+) -> dict[str, Any]:
+    """Sum up outcomes in the form that ``--json`` prints; a prompt of nothing but triggers counts as not found.
+
+    Turns, tokens, US dollars (``None``: nobody knows the model's price) and seconds are means of a plan.
+    """
+    plans = [o for o in told if o]
+    everywhere = [o for outcomes in (told, untold, absent) for o in outcomes if o]
+    times = [o.ms for o in plans]
     return {
         "used_in_plan": {
-            "with_triggers": _mean([o.used for o in told]),
+            "with_triggers": _mean([bool(o and o.used) for o in told]),
             "without_triggers": _mean([bool(o and o.used) for o in untold]),
         },
-        "adapters_per_plan": _mean([o.adapters for o in told]),
-        "rule_breaks": _mean([bool(o.breaks) for o in plans]),
-        "character_when_absent": _mean([o.character for o in absent]),
-        "weight_mae": _mean(errors),
-        "empty_plans": _mean([o.adapters == 0 for o in told]),
-        "turns": _mean([o.turns for o in told]),
-        "prompt_tokens": _mean([o.prompt_tokens for o in told]),
+        "adapters_per_plan": _mean([o.adapters for o in plans]),
+        "rule_breaks": _mean([bool(o.breaks) for o in everywhere]),
+        "character_when_absent": _mean([o.character for o in absent if o]),
+        "weight_mae": _mean([e for o in plans for e in o.errors]),
+        "empty_plans": _mean([o.adapters == 0 for o in plans]),
+        "turns": _mean([o.tokens.calls for o in plans]),
+        "prompt_tokens": _mean([o.tokens.prompt for o in plans]),
+        "completion_tokens": _mean([o.tokens.completion for o in plans]),
+        "usd": _mean([d for o in plans if (d := cost(planner, o.tokens)) is not None], 6),
+        "seconds": _mean([o.ms / 1000 for o in plans]),
         "latency_ms": {f"p{q}": round(float(np.percentile(times, q)), 1) if times else None for q in (50, 95)},
         "n": len(told),
     }
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return round(fmean(values), 4) if values else None
+def _mean(values: Sequence[float], digits: int = 4) -> float | None:
+    return round(fmean(values), digits) if values else None
