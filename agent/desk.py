@@ -22,7 +22,7 @@ from stylus_gen.tools.prune import PER_CONCEPT, STYLES
 from stylus_gen.tools.triggers import clean_text, gives_orders
 
 TURNS = 3000
-"""Estimated tokens of both questions of a normal prompt. Real tokenizers make 2,600 of them at most, and a server's chat
+"""Estimated tokens of both questions of a normal prompt. Real tokenizers make 2,600 of them at most; a server's chat
 template adds a hundred to each."""
 
 DESK = 600, 1300

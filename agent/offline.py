@@ -8,7 +8,7 @@ none do (arXiv 2404.18928, table 1).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
 
@@ -16,27 +16,30 @@ from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
-from stylus_gen.tools.candidate import bind, is_named
+from stylus_gen.tools.candidate import bind, is_called, is_named
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, overlap, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
 
-NAMED, IN_TAGS, IN_SENTENCES = 0.15, 0.25, 0.8
-"""Estimated chance below which an adapter is left out: where the prompt says its name or trigger words; where it does
-not, in a tag list; and in sentences.
+Said = Literal["named", "tags", "sentences"]
+"""What speaks for a candidate: the prompt says its name or trigger words; or not, and is a tag list, or sentences."""
+
+Thresholds = Mapping[Said, tuple[float, float]]
+
+THRESHOLDS: Thresholds = {"named": (0.15, 0.3), "tags": (0.25, 0.5), "sentences": (0.8, 0.8)}
+"""Estimated chance below which an adapter is left out, and below which a character is.
 
 The first are low, because the score is the chance of being *the* adapter that was used, and others suit as well. Tag
-lists are written by habit, and those of one adapter's users are alike; sentences are alike by accident. On captions of
-photographs, which need no adapter, one threshold of 0.25 chooses one for every fourth, these for every seventeenth."""
+lists are written by habit, and those of one adapter's users are alike; sentences are alike by accident. Characters
+need more: a wrong face spoils a picture, a missing one does not. Cross-validated by benchmarks/composer_fit.py."""
 
-NAMED_CHARACTER, CHARACTER = 0.3, 0.5
-"""The same for characters, in any prompt: a wrong face spoils a picture, a missing one does not."""
+LOWEST = min(threshold for pair in THRESHOLDS.values() for threshold in pair)
 
 TOLD = 0.05
 """Score for a single concept from which an adapter is taken to serve that concept."""
 
-ROUNDING = 1e-6
-"""Chance below which a float32 softmax says nothing."""
+REST = 0.003
+"""Chance that is left for others, at least, beside adapters that are all but sure; less is a softmax's noise."""
 
 SEARCHED = 12
 """Concepts that are searched for; the whole prompt is searched for as well."""
@@ -45,8 +48,7 @@ SEARCHED = 12
 def think(state: State, seconds: float) -> AIMessage:
     """Choose the next tool calls by rules."""
     step = {"segment": _segment, "search": _search, "judge": _judge, "mask": _mask}[stage_of(state)]
-    calls = step(state)
-    return AIMessage("", tool_calls=[{"name": n, "args": a, "id": f"{n}-{state.faults}"} for n, a in calls])
+    return AIMessage("", tool_calls=[{"name": n, "args": a, "id": f"{n}-{state.faults}"} for n, a in step(state)])
 
 
 Calls = list[tuple[str, dict[str, Any]]]
@@ -55,57 +57,49 @@ Calls = list[tuple[str, dict[str, Any]]]
 def _segment(state: State) -> Calls:
     concepts = segment_prompt(state.request.prompt)
     spans = [{"text": concept.text, "kind": concept.kind} for concept in concepts]
-    return [
-        ("segment_prompt", {"concepts": spans}),
-        ("search_adapters", {"concepts": _worth([c.text for c in concepts])}),
-    ]
+    return [("segment_prompt", {"concepts": spans}), *_search(state.model_copy(update={"concepts": concepts}))]
 
 
 def _search(state: State) -> Calls:
-    return [("search_adapters", {"concepts": _worth([concept.text for concept in state.concepts or ()])})]
-
-
-def _worth(texts: Sequence[str]) -> list[str]:
-    return list(texts[:SEARCHED])
+    return [("search_adapters", {"concepts": [concept.text for concept in (state.concepts or ())[:SEARCHED]]})]
 
 
 def _judge(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
-    choices = rank(state)
-    needed = {choice.candidate.adapter_id: threshold(choice.candidate, state.request.prompt) for choice in choices}
-    likely = [choice for choice in choices if choice.candidate.score >= needed[choice.candidate.adapter_id]]
-    pins = bind_pins(state)
-    pruned = prune([*pins, *likely], rules_of(state))
-    unlikely = [_too_unlikely(c, needed[c.candidate.adapter_id]) for c in choices if c not in likely]
+    likely, refused = _sift(rank(state), state.request.prompt)
+    pruned = prune([*bind_pins(state), *likely], rules_of(state))
+    pinned = {choice.candidate.adapter_id for choice in state.pinned}
     keep = [
         {"adapter": handles[c.candidate.adapter_id], "concept": c.concept.id, "reason": c.reason}
         for c in pruned.kept
-        if c.candidate.adapter_id in handles and c.candidate.adapter_id not in state_pins(state)
+        if c.candidate.adapter_id not in pinned
     ]
-    refuse = [_refuse(r, handles[r.adapter_id]) for r in [*pruned.refused, *unlikely] if r.adapter_id in handles]
+    refuse = [
+        {"adapters": [handles[r.adapter_id]], "code": r.code, "reason": r.reason}
+        for r in [*pruned.refused, *refused]
+        if r.adapter_id in handles
+    ]
     return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
 
 
-def state_pins(state: State) -> set[str]:
-    """List the pinned adapter ids."""
-    return {choice.candidate.adapter_id for choice in state.pinned}
+def what_speaks(candidate: Candidate, prompt: str) -> Said:
+    """Say what speaks for a candidate."""
+    return "named" if is_named(candidate, prompt) else "tags" if is_tag_list(prompt) else "sentences"
 
 
-def _refuse(rejection: Rejection, handle: str) -> dict[str, Any]:
-    return {"adapters": [handle], "code": rejection.code, "reason": rejection.reason}
-
-
-def threshold(candidate: Candidate, prompt: str) -> float:
-    """Say how likely a candidate must be to be chosen for a prompt."""
-    if is_named(candidate, prompt):
-        return NAMED_CHARACTER if candidate.kind == "character" else NAMED
-    usual = IN_TAGS if is_tag_list(prompt) else IN_SENTENCES
-    return max(usual, CHARACTER) if candidate.kind == "character" else usual
-
-
-def _too_unlikely(choice: Choice, needed: float) -> Rejection:
-    chance = choice.candidate.score
-    return reject(choice, "low_score", f"the chance that it is right is {chance:.0%}, below {needed:.0%}")
+def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Rejection]]:
+    """Part the choices that are likely enough from the others."""
+    likely: list[Choice] = []
+    refused: list[Rejection] = []
+    for choice in choices:
+        chance = choice.candidate.score
+        needed = THRESHOLDS[what_speaks(choice.candidate, prompt)][choice.candidate.kind == "character"]
+        if chance >= needed:
+            likely.append(choice)
+        else:
+            why = f"the chance that it is right is {chance:.0%}, below {needed:.0%}"
+            refused.append(reject(choice, "low_score", why))
+    return likely, refused
 
 
 def rank(state: State) -> list[Choice]:
@@ -119,31 +113,35 @@ def rank(state: State) -> list[Choice]:
 
 
 def _beside(choices: Sequence[Choice], prompt: str) -> list[Choice]:
-    """Judge each adapter that the prompt names as if likelier ones, named by other words of it, were out of question.
+    """Judge an adapter that the prompt calls as if likelier ones, named by other words of it, were out of question.
 
     Search's chance is that of being *the* adapter: a style and a character that a prompt both names share one sum.
     """
     named: list[Choice] = []
     judged = []
     for choice in choices:
-        if not is_named(choice.candidate, prompt):
-            judged.append(choice)
-            continue
-        others = [other for other in named if not overlap(other.concept, choice.concept)]
-        rest = 1 - sum(other.candidate.score for other in others)
-        chance = min(1.0, choice.candidate.score / max(rest, ROUNDING))
-        named.append(choice)
-        judged.append(_at(choice, chance, others) if others else choice)
+        if choice.candidate.score >= LOWEST * REST and is_named(choice.candidate, prompt):
+            others = [other for other in named if not overlap(other.concept, choice.concept)]
+            named.append(choice)
+            if others and is_called(choice.candidate, prompt):
+                choice = _share(choice, others)
+        judged.append(choice)
     return judged
 
 
-def _at(choice: Choice, chance: float, others: Sequence[Choice]) -> Choice:
+def _share(choice: Choice, others: Sequence[Choice]) -> Choice:
+    rest = 1 - sum(other.candidate.score for other in others)
+    chance = min(1.0, choice.candidate.score / max(rest, REST))
     names = ", ".join(other.candidate.name[:40] for other in others[:2])
     return Choice(
         concept=choice.concept,
         candidate=choice.candidate.model_copy(update={"score": chance}),
-        reason=f"beside {names}, {choice.reason.replace(f'{choice.candidate.score:.0%}', f'{chance:.0%}', 1)}",
+        reason=f"beside {names}, {_reason(choice.candidate, chance)}",
     )
+
+
+def _reason(candidate: Candidate, chance: float) -> str:
+    return f"the chance that it is right is {chance:.0%} ({', '.join(candidate.evidence) or 'search'})"
 
 
 def _choice(found: Mapping[str, Candidate], state: State) -> Choice:
@@ -154,8 +152,7 @@ def _choice(found: Mapping[str, Candidate], state: State) -> Choice:
         concept = places[served]
     else:
         concept = bind(best, state.concepts or ()) or places[WHOLE]
-    reason = f"the chance that it is right is {best.score:.0%} ({', '.join(best.evidence) or 'search'})"
-    return Choice(concept=concept, candidate=best, reason=reason)
+    return Choice(concept=concept, candidate=best, reason=_reason(best, best.score))
 
 
 def _mask(state: State) -> Calls:

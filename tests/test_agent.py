@@ -131,6 +131,27 @@ def test_the_same_request_gives_the_same_plan() -> None:
     assert first.model_copy(update={"timings_ms": {}}) == second.model_copy(update={"timings_ms": {}})
 
 
+def candidate(name: str, score: float, *triggers: str, kind: Any = "style") -> Candidate:
+    facts = {"adapter_id": name, "model_key": name, "family": "sd15", "trigger_groups": (triggers,)}
+    return Candidate(name=name, kind=kind, score=score, **facts)
+
+
+@pytest.mark.parametrize(
+    ("second", "chosen"),
+    [
+        (candidate("Zelphira", 0.02, "zelphira", kind="character"), True),  # called by another word of the prompt
+        (candidate("Skirts", 0.02, "skirt"), False),  # an everyday word calls nobody
+        (candidate("Wano Lines", 0.02, "wanostyle"), False),  # the same word, and less likely
+        (candidate("Zelphira", 0.00001, "zelphira"), False),  # noise
+    ],
+)
+def test_two_adapters_that_a_prompt_calls_by_different_words_do_not_compete(second: Candidate, chosen: bool) -> None:
+    first = candidate("Wano Saga", 0.97, "wanostyle")
+    found = AgentContext(lambda *_: {"prompt": [first, second]}, lambda ids: [], OFFLINE)
+    plan = plan_prompt(ask("wanostyle, zelphira, skirt"), found)
+    assert names(plan) == ["Wano Saga", second.name][: 1 + chosen]
+
+
 def test_a_pinned_adapter_is_used_and_a_banned_one_is_not() -> None:
     plan = plan_prompt(ask(pinned=("miku",), banned=("fox", "fox2")), Shelf().context())
     assert "Miku" in names(plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE, FUNCTION
+from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE, STYLE
 from stylus_gen.tools.plan import Candidate, Concept
 from stylus_gen.tools.prune import stem
 from stylus_gen.tools.triggers import clean_text, has_words, plain
@@ -51,12 +51,37 @@ def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
 
 def is_named(candidate: Candidate, prompt: str) -> bool:
     """Tell whether a prompt says at least half of an adapter's name, or of the words of one of its trigger groups."""
-    groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
-    if any(sum(has_words(prompt, word) for word in group) >= len(group) / 2 for group in groups if group):
+    for words in (*_trigger_words(candidate), _name_words(candidate)):
+        if words and sum(has_words(prompt, word) for word in words) >= len(words) / 2:
+            return True
+    return False
+
+
+def is_called(candidate: Candidate, prompt: str) -> bool:
+    """Tell whether a prompt calls an adapter: by the word that begins a trigger group, or by its whole name.
+
+    In words that are more than everyday: "skirt" calls no adapter, whatever adapter has it for a trigger.
+    """
+    if any(words and _telling(words[0]) and has_words(prompt, words[0]) for words in _trigger_words(candidate)):
         return True
-    name = [word for word in stem(candidate.name).split() if word not in _EMPTY]
-    return bool(name) and sum(has_words(prompt, word) for word in name) >= len(name) / 2
+    name = _name_words(candidate)
+    return any(map(_telling, name)) and all(has_words(prompt, word) for word in name)
+
+
+def _trigger_words(candidate: Candidate) -> list[list[str]]:
+    return [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
+
+
+def _name_words(candidate: Candidate) -> list[str]:
+    return [word for word in stem(candidate.name).split() if word not in _EMPTY]
+
+
+def _telling(words: str) -> bool:
+    return words not in _EVERYDAY and any(
+        w not in _EVERYDAY and w.removesuffix("s") not in _EVERYDAY for w in words.split()
+    )
 
 
 _USUAL = APPEARANCE | BOILERPLATE | {""}
 _EMPTY = FUNCTION | {"style", "art", "model", "character", "concept"}
+_EVERYDAY = APPEARANCE | BOILERPLATE | BACKGROUND | CLOTHING | POSE | PEOPLE | STYLE | _EMPTY
