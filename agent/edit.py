@@ -22,6 +22,7 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import Assignment, Concept, Plan, Record
 from stylus_gen.tools.prune import Choice
+from stylus_gen.tools.triggers import plain
 from stylus_gen.tools.weights import STRENGTH_BUDGET
 
 
@@ -83,7 +84,7 @@ class Count(Record):
 
 
 class Remove(Record):
-    """Take words out of the prompt, and the adapters that served them."""
+    """Take words out of the prompt, and the adapters that served them; or a trigger word that the plan added."""
 
     action: Literal["remove"] = "remove"
     words: str = Field(min_length=1)
@@ -122,7 +123,8 @@ def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
             rows = [plan.masks[i % plan.images] for i in range(edit.images)]
             return plan.model_copy(update={"masks": tuple(rows)})
         case Remove():
-            return _remove(plan, edit.words, context)
+            added = {plain(word) for a in plan.assignments for word in a.trigger_words}
+            return (_untrigger if plain(edit.words) in added else _remove)(plan, edit.words, context)
         case Rebase():
             concepts = [concept for concept in plan.concepts if concept.id != WHOLE]
             request = _request(plan, base=edit.base, family=edit.family)
@@ -163,6 +165,12 @@ def _weigh(plan: Plan, index: int, weight: float, context: AgentContext) -> Plan
     warnings = [w for w in plan.warnings if not w.startswith("you set weights")]
     warnings += [note] if total > STRENGTH_BUDGET else []
     return recompose(plan, assignments, plan.masks, context, warnings=tuple(warnings))
+
+
+def _untrigger(plan: Plan, words: str, context: AgentContext) -> Plan:
+    left = [tuple(word for word in a.trigger_words if plain(word) != plain(words)) for a in plan.assignments]
+    assignments = [a.model_copy(update={"trigger_words": w}) for a, w in zip(plan.assignments, left, strict=True)]
+    return recompose(plan, assignments, plan.masks, context)
 
 
 def _remove(plan: Plan, words: str, context: AgentContext) -> Plan:
@@ -215,12 +223,23 @@ def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> 
         if a.adapter_id in cards
     ]
     fresh = run(State(request=_request(plan, **facts), pinned=pinned), context)
-    return _keep_weights(fresh, kept, context)
+    return _keep_changes(fresh, kept, context)
 
 
-def _keep_weights(plan: Plan, before: Sequence[Assignment], context: AgentContext) -> Plan:
-    own = {a.adapter_id: a.weight for a in before if a.weight_source == "user"}
+def _keep_changes(plan: Plan, before: Sequence[Assignment], context: AgentContext) -> Plan:
+    """Keep the weights that a person set, and leave out the trigger words that they took out."""
+    known = {a.adapter_id: a for a in before}
+    said = [
+        a.model_copy(
+            update={"trigger_words": tuple(w for w in a.trigger_words if w in known[a.adapter_id].trigger_words)}
+        )
+        if a.adapter_id in known
+        else a
+        for a in plan.assignments
+    ]
+    plan = recompose(plan, said, plan.masks, context)
     for index, assignment in enumerate(plan.assignments):
-        if assignment.adapter_id in own:
-            plan = _weigh(plan, index, own[assignment.adapter_id], context)
+        old = known.get(assignment.adapter_id)
+        if old and old.weight_source == "user":
+            plan = _weigh(plan, index, old.weight, context)
     return plan

@@ -104,7 +104,8 @@ def _scale(plan: Plan, what: str, factor: float) -> list[Edit]:
 
 
 def _leave_out(plan: Plan, what: str) -> list[Edit]:
-    if re.search(rf"\b{re.escape(what)}\b", plan.prompt, re.IGNORECASE):
+    triggers = [word for a in plan.assignments for word in a.trigger_words]
+    if any(re.search(rf"\b{re.escape(what)}\b", text, re.IGNORECASE) for text in (plan.prompt, *triggers)):
         return [Remove(words=what)]
     meant = _meant(plan, what)
     if not meant:

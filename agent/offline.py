@@ -16,22 +16,22 @@ from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
-from stylus_gen.tools.candidate import bind, is_called, is_named
+from stylus_gen.tools.candidate import bind, is_named
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, overlap, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
 
 Said = Literal["named", "tags", "sentences"]
-"""What speaks for a candidate: the prompt says its name or trigger words; or not, and is a tag list, or sentences."""
+"""What speaks for a candidate: the prompt names it; or it does not, and is a tag list, or sentences."""
 
 Thresholds = Mapping[Said, tuple[float, float]]
 
-THRESHOLDS: Thresholds = {"named": (0.15, 0.3), "tags": (0.25, 0.5), "sentences": (0.8, 0.8)}
+THRESHOLDS: Thresholds = {"named": (0.15, 0.3), "tags": (0.15, 0.4), "sentences": (0.9, 0.9)}
 """Estimated chance below which an adapter is left out, and below which a character is.
 
-The first are low, because the score is the chance of being *the* adapter that was used, and others suit as well. Tag
-lists are written by habit, and those of one adapter's users are alike; sentences are alike by accident. Characters
-need more: a wrong face spoils a picture, a missing one does not. Cross-validated by benchmarks/composer_fit.py."""
+Low, because the score is the chance of being *the* adapter that was used, and others suit as well. But while tag lists
+are written by habit, and those of one adapter's users are alike, sentences are alike by accident. And characters need
+more: a wrong face spoils a picture, a missing one does not. Cross-validated by benchmarks/composer_fit.py."""
 
 LOWEST = min(threshold for pair in THRESHOLDS.values() for threshold in pair)
 
@@ -113,7 +113,7 @@ def rank(state: State) -> list[Choice]:
 
 
 def _beside(choices: Sequence[Choice], prompt: str) -> list[Choice]:
-    """Judge an adapter that the prompt calls as if likelier ones, named by other words of it, were out of question.
+    """Judge an adapter that the prompt names as if likelier ones, named by other words of it, were out of question.
 
     Search's chance is that of being *the* adapter: a style and a character that a prompt both names share one sum.
     """
@@ -123,9 +123,9 @@ def _beside(choices: Sequence[Choice], prompt: str) -> list[Choice]:
         if choice.candidate.score >= LOWEST * REST and is_named(choice.candidate, prompt):
             others = [other for other in named if not overlap(other.concept, choice.concept)]
             named.append(choice)
-            if others and is_called(choice.candidate, prompt):
-                choice = _share(choice, others)
-        judged.append(choice)
+            judged.append(_share(choice, others) if others else choice)
+        else:
+            judged.append(choice)
     return judged
 
 

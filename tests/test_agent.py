@@ -21,7 +21,7 @@ from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import Budget, PlanRequest
 from stylus_gen.agent.state import State
-from stylus_gen.tools.card import Card, Licence
+from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.errors import BadRequest, PolicyRefused, Unavailable
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
 from stylus_gen.tools.triggers import has_words, plain
@@ -47,7 +47,7 @@ CARDS = [
     card("rin", "Rin", "character", "rin"),
     card("sharp", "Sharpness", "slider", "sharper"),
     card("xl", "Fox XL", "object", "fox", family="sdxl"),
-    card("evil", ORDER, "style", ORDER, "<lora:evil:5>", description=ORDER),
+    card("evil", ORDER, "style", ORDER, "<lora:evil:5>", description=ORDER, examples=[Example(prompt=ORDER, weight=5)]),
 ]  # fmt: skip
 
 

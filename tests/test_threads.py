@@ -76,6 +76,14 @@ def test_words_taken_out_of_the_prompt_take_their_adapter_with_them(plan: Plan) 
     assert "Snow" not in names(edited)
 
 
+def test_a_trigger_word_can_be_taken_out_for_good(plan: Plan) -> None:
+    assert plan.final_prompt.startswith("deep snow, watercolor wash, ")
+    edited = revise_plan(plan, "without deep snow", CONTEXT)
+    assert edited.final_prompt == "watercolor wash, a watercolor fox in the snow"
+    assert names(edited) == names(plan)
+    assert edit_plan(edited, Pin(adapter="miku"), CONTEXT).final_prompt.count("deep snow") == 0
+
+
 def test_words_added_are_searched_for_and_the_rest_is_kept(plan: Plan) -> None:
     edited = edit_plan(plan, Add(words="miku"), CONTEXT)
     assert edited.prompt == "a watercolor fox in the snow, miku"

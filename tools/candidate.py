@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE, STYLE
+from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE
 from stylus_gen.tools.plan import Candidate, Concept
 from stylus_gen.tools.prune import stem
 from stylus_gen.tools.triggers import clean_text, has_words, plain
@@ -50,38 +50,23 @@ def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
 
 
 def is_named(candidate: Candidate, prompt: str) -> bool:
-    """Tell whether a prompt says at least half of an adapter's name, or of the words of one of its trigger groups."""
-    for words in (*_trigger_words(candidate), _name_words(candidate)):
-        if words and sum(has_words(prompt, word) for word in words) >= len(words) / 2:
+    """Tell whether a prompt says at least half of an adapter's name, or of the words of one of its trigger groups.
+
+    And in them one word that is more than everyday: "skirt" names no adapter, whatever adapter has it for a trigger.
+    """
+    groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
+    name = [word for word in stem(candidate.name).split() if word not in _EMPTY]
+    for words in (*groups, name):
+        said = [word for word in words if has_words(prompt, word)]
+        if len(said) >= len(words) / 2 and not all(map(_is_everyday, said)):
             return True
     return False
 
 
-def is_called(candidate: Candidate, prompt: str) -> bool:
-    """Tell whether a prompt calls an adapter: by the word that begins a trigger group, or by its whole name.
-
-    In words that are more than everyday: "skirt" calls no adapter, whatever adapter has it for a trigger.
-    """
-    if any(words and _telling(words[0]) and has_words(prompt, words[0]) for words in _trigger_words(candidate)):
-        return True
-    name = _name_words(candidate)
-    return any(map(_telling, name)) and all(has_words(prompt, word) for word in name)
-
-
-def _trigger_words(candidate: Candidate) -> list[list[str]]:
-    return [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
-
-
-def _name_words(candidate: Candidate) -> list[str]:
-    return [word for word in stem(candidate.name).split() if word not in _EMPTY]
-
-
-def _telling(words: str) -> bool:
-    return words not in _EVERYDAY and any(
-        w not in _EVERYDAY and w.removesuffix("s") not in _EVERYDAY for w in words.split()
-    )
+def _is_everyday(words: str) -> bool:
+    return words in _EVERYDAY or all(w in _EVERYDAY or w.removesuffix("s") in _EVERYDAY for w in words.split())
 
 
 _USUAL = APPEARANCE | BOILERPLATE | {""}
 _EMPTY = FUNCTION | {"style", "art", "model", "character", "concept"}
-_EVERYDAY = APPEARANCE | BOILERPLATE | BACKGROUND | CLOTHING | POSE | PEOPLE | STYLE | _EMPTY
+_EVERYDAY = APPEARANCE | BOILERPLATE | BACKGROUND | CLOTHING | POSE | PEOPLE | _EMPTY
