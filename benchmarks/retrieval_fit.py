@@ -5,17 +5,21 @@
 Candidates and their features come from the real search, over a catalogue that is imported into DIR the first time.
 The model is a softmax over a prompt's candidates and "none of them" (McFadden's conditional logit). Five folds by
 adapter: a prompt is judged by weights learned without any prompt that shares an adapter with its fold. The weights
-printed, for tools/search/fusion.py, are learned on all prompts. ``--ablate`` leaves out groups of features in turn;
-``--set BY_MEANING=0`` changes a budget of tools/search/gather.py, to see what a retriever brings.
+printed, for tools/search/fusion.py, are learned on all prompts. Real prompts are long; so that short ones are
+understood too, prompts of a plain subject and a card's first trigger ("a fox, techpunkmask") are added, one to twenty
+real ones, folded by adapter like the rest. ``--ablate`` leaves out groups of features in turn; ``--set BY_MEANING=0``
+changes a budget of tools/search/gather.py, to see what a retriever brings.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +33,7 @@ from stylus_gen.tools.embed import Embedder, minilm
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.search import gather
 from stylus_gen.tools.search.features import NAMES
-from stylus_gen.tools.search.fusion import WEIGHTS
+from stylus_gen.tools.search.fusion import WEIGHTS, shares
 from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.adapters import count_cards
@@ -51,6 +55,10 @@ GROUPS = {
     "downloads": ("downloads",),
 }
 """Features that say the same sort of thing, left out together by ``--ablate``."""
+VARIANTS = (*FIELDS, "short")
+SUBJECTS = ("a fox, {}", "a girl in a garden, {}", "portrait of a knight standing on a hill at sunset, {} style")
+SHORT = 45
+"""Cards whose trigger is put into each of the subjects."""
 FOLDS = 5
 RIDGE = 1e-3
 """Of the squared weights, per prompt, features scaled to unit variance."""
@@ -93,26 +101,36 @@ class Table:
 
 
 def collect(db: Database, embedder: Embedder, prompts: Sequence[Prompt], progress: Progress) -> list[Question]:
-    """Ask search for the candidates of every prompt, with and without its trigger words."""
+    """Ask search for the candidates of every prompt, with and without its trigger words, and of short ones."""
     kinds, where = read_kinds(db), filters(None, POLICY, None)
+    asked = [(prompt, variant, getattr(prompt, field)) for prompt in prompts for variant, field in FIELDS.items()]
+    asked += [(prompt, "short", prompt.text) for prompt in short_prompts(db)]
     questions = []
     with db.pool.connection() as conn:
-        for i, prompt in enumerate(prompts):
-            for variant, field in FIELDS.items():
-                text = getattr(prompt, field)
-                found = gather.gather(conn, embedder, text or " ", segment_prompt(text) if text.strip() else [], where)
-                group, keys = group_of(text, prompt.used, kinds), tuple(row.model_key for row in found.rows)
-                questions.append(Question(prompt, variant, group, keys, found.features[0]))
-            progress(i + 1, len(prompts), "searching")
+        for i, (prompt, variant, text) in enumerate(asked):
+            found = gather.gather(conn, embedder, text or " ", segment_prompt(text) if text.strip() else [], where)
+            group, keys = group_of(text, prompt.used, kinds), tuple(row.model_key for row in found.rows)
+            questions.append(Question(prompt, variant, group, keys, found.features[0]))
+            progress(i + 1, len(asked), "searching")
     return questions
+
+
+def short_prompts(db: Database) -> list[Prompt]:
+    """Make prompts of a subject and one card's first trigger."""
+    with db.pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT DISTINCT ON (model_key) model_key, trigger_groups->0->>0 FROM cards "
+            "WHERE NOT poi AND NOT minor AND length(trigger_groups->0->>0) >= 4 ORDER BY model_key, created_at DESC"
+        ).fetchall()
+    chosen = random.Random(1).sample(rows, min(SHORT, len(rows)))
+    return [Prompt(subject.format(word), "", {key: 1.0}) for subject in SUBJECTS for key, word in chosen]
 
 
 def tabulate(questions: Sequence[Question], terms: Sequence[Term]) -> Table:
     """Lay the terms of all candidates in columns."""
     blocks = []
     for question in questions:
-        best = np.maximum(question.features.max(axis=0, initial=0), 1e-6)
-        parts = (question.features, question.features / best)
+        parts = (question.features, shares(question.features))
         blocks.append(np.stack([parts[share][:, NAMES.index(name)] for name, share in terms], axis=1))
     starts = np.cumsum([0, *map(len, blocks)])[:-1]
     return Table(np.concatenate(blocks), np.concatenate([q.right for q in questions]), starts)
@@ -183,21 +201,20 @@ def cross_validate(
 
 
 def summary(questions: Sequence[Question], answers: Sequence[Answer]) -> str:
-    """Sum up in one line: R@k and MRR of each variant, then the calibration error of each and of both."""
+    """Sum up in one line: R@k, MRR and calibration error of each variant, then the error of the real prompts."""
     parts = []
-    errors = []
-    for variant in FIELDS:
+    for variant in VARIANTS:
         group = [a for q, a in zip(questions, answers, strict=True) if q.variant == variant]
-        row = figures(group)
-        parts.append(" ".join(f"{value:.3f}" for value in [*row["r_at"].values(), row["mrr"]]))  # type: ignore[attr-defined]
-        errors.append(calibration_error(group))
-    errors.append(calibration_error(answers))
-    return " | ".join([*parts, "ECE " + " ".join(f"{error:.3f}" for error in errors)])
+        row: dict[str, Any] = figures(group)
+        error = calibration_error(group)
+        parts.append(" ".join(f"{value:.3f}" for value in [*row["r_at"].values(), row["mrr"], error]))
+    real = [a for q, a in zip(questions, answers, strict=True) if q.variant in FIELDS]
+    return " | ".join([*parts, f"{calibration_error(real):.3f}"])
 
 
 def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
     """Print all that is known of the cross-validated answers, one JSON object a line."""
-    for variant in FIELDS:
+    for variant in VARIANTS:
         both = [(q, a) for q, a in zip(questions, answers, strict=True) if q.variant == variant]
         group = [a for _, a in both]
         report = {
@@ -211,7 +228,8 @@ def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
         print(json.dumps(report))
         for name, row in by_group(group).items():
             print(json.dumps({"group": name, **row}))
-    for row in reliability([a.chance for a in answers], [a.right for a in answers]):
+    real = [a for q, a in zip(questions, answers, strict=True) if q.variant in FIELDS]
+    for row in reliability([a.chance for a in real], [a.right for a in real]):
         print(json.dumps({name: round(value, 3) for name, value in row.items()}))
 
 

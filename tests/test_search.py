@@ -58,6 +58,16 @@ def test_a_trigger_word_finds_its_adapter(stocked: Database) -> None:
     assert names(stocked, "1girl, (wanostyle:1.2), standing")[0] == "Wano Saga Style"
 
 
+def test_a_short_prompt_that_names_an_adapter_finds_it_before_what_resembles_the_rest(
+    db: Database, tmp_path: Path
+) -> None:
+    rivals = [model(i, f"Rival {i}", tags=["style"], triggers=[f"rival{i}x"], example="a fox") for i in range(2, 30)]
+    stock(db, tmp_path, [model(1, "Techpunk", tags=["objects"], triggers=["techpunkmask"], example=" "), *rivals])
+    best = search(db, "a fox, techpunkmask")[0]
+    assert best.name == "Techpunk"
+    assert best.score > 0.4
+
+
 def test_a_misspelt_name_finds_its_adapter(stocked: Database) -> None:
     assert names(stocked, "zelphria in the rain")[0] == "Zelphira of Astermoor"
     assert names(stocked, "wanostile, a fox")[0] == "Wano Saga Style"

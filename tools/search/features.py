@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 NAMES = (
-    "tags", "description", "examples", "fields", "trigger share", "name share", "own name", "own trigger",
+    "tags", "description", "examples", "fields", "trigger share", "name share", "own name", "own trigger", "said",
     "likeness", "phrasing", "meaning", "shown", "downloads", "creator",
 )  # fmt: skip
 """The features, in the columns' order; the last one compares candidates and is filled in by `add_creator`."""
@@ -165,8 +165,9 @@ def _bm25(shared: Shared, idf: Floats) -> list[Floats]:
 def _phrases(shared: Shared, query: Query) -> list[Floats]:
     """How the prompt names the adapter: (queries, documents) each.
 
-    The share of its trigger phrases that is said in full, how much of the name is said, and how much the name or a
-    full phrase is the adapter's own (1: no other adapter is named so).
+    The share of its trigger phrases that is said in full; how much of the name is said; how much the name, or a full
+    phrase, is the adapter's own (1: no other adapter is named so); and what share of all that the prompt says, in idf,
+    is such a word: of "a fox, techpunkmask" it is half.
     """
     documents = len(shared.lengths)
     at = np.flatnonzero(shared.field == TRIGGER)
@@ -178,8 +179,13 @@ def _phrases(shared: Shared, query: Query) -> list[Floats]:
     share = np.stack([np.bincount(owner, row, documents) for row in full]) / phrases
     name = (shared.tf[:, NAME] > 0).astype(np.float32)
     named = masks @ name.T / np.maximum(shared.lengths[:, NAME], 1)
-    own_trigger = _best_unit(full * _best_word(words, query), owner, documents)
-    return [share, named, named * _best_word(name, query), own_trigger]
+    own, telling = query.sole, query.sole * query.idf
+    own_name, telling_name = (named * _best_word(name, masks * weight) for weight in (own, telling))
+    own_trigger, telling_trigger = (
+        _best_unit(full * _best_word(words, masks * weight), owner, documents) for weight in (own, telling)
+    )
+    whole = (masks @ query.idf)[:, None] + 1e-9
+    return [share, named, own_name, own_trigger, np.maximum(telling_name, telling_trigger) / whole]
 
 
 def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:
@@ -191,9 +197,9 @@ def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:
     return best
 
 
-def _best_word(held: Floats, query: Query) -> Floats:
-    """Take, for each query and row of words held, the word that is most the adapter's own: (queries, rows)."""
-    return np.stack([(held[:, mask] * query.sole[mask]).max(axis=1, initial=0) for mask in query.masks])
+def _best_word(held: Floats, weights: Floats) -> Floats:
+    """Take the largest weight, of each query, among the words that each row holds: (queries, rows)."""
+    return np.stack([(held[:, known] * row[known]).max(axis=1, initial=0) for row in weights for known in (row > 0,)])
 
 
 def _examples(shared: Shared, query: Query) -> Floats:

@@ -12,23 +12,27 @@ from stylus_gen.tools.search.features import NAMES
 
 Floats = NDArray[np.float32]
 
+# A share is of the best candidate's value, but at least of this much: the first quartile of that best over real
+# prompts. Else the nearest example of a prompt of three words would weigh as much as a copied prompt.
+FLOOR = {"description": 7.4, "examples": 17.3, "fields": 22.3, "likeness": 0.29, "phrasing": 0.05, "creator": 0.29}
 # Feature: (weight of its value, weight of its share of the best candidate's value).
 WEIGHTS: dict[str, tuple[float, float]] = {
-    "description": (0, 0.996),
-    "examples": (-0.04, -1.07),
-    "fields": (0.028, 1.895),
-    "trigger share": (0.433, 0),
-    "name share": (0.785, 0),
-    "own name": (2.814, 0),
-    "own trigger": (2.769, 0),
-    "likeness": (0, 0.218),
-    "phrasing": (0, 2.338),
-    "meaning": (2.748, 2.493),
-    "shown": (0.768, 0),
-    "downloads": (0, -0.224),
-    "creator": (0.714, 4.835),
+    "description": (0, 0.819),
+    "examples": (0.008, -3.9),
+    "fields": (-0.017, 6.588),
+    "trigger share": (0.871, 0),
+    "name share": (0.649, 0),
+    "own name": (1.419, 0),
+    "own trigger": (2.661, 0),
+    "said": (6.164, 0),
+    "likeness": (0, -0.768),
+    "phrasing": (0, 2.608),
+    "meaning": (1.471, 2.775),
+    "shown": (0.607, 0),
+    "downloads": (0, -0.315),
+    "creator": (-0.368, 5.607),
 }
-NONE = 11.437
+NONE = 10.42
 """The score of "none of them"."""
 
 
@@ -36,9 +40,15 @@ def fuse(features: Floats) -> Floats:
     """Score candidates: (queries, candidates, features) to (queries, candidates)."""
     value = np.array([WEIGHTS.get(name, (0.0, 0.0))[0] for name in NAMES])
     share = np.array([WEIGHTS.get(name, (0.0, 0.0))[1] for name in NAMES])
-    best = np.maximum(features.max(axis=1, keepdims=True, initial=0.0), 1e-6)
-    scores: Floats = features @ value + (features / best) @ share
+    scores: Floats = features @ value + shares(features) @ share
     return scores
+
+
+def shares(features: Floats) -> Floats:
+    """Divide each feature by the best candidate's: (…, candidates, features)."""
+    floor = np.array([FLOOR.get(name, 1e-6) for name in NAMES], np.float32)
+    parts: Floats = features / np.maximum(features.max(axis=-2, keepdims=True, initial=0), floor)
+    return parts
 
 
 def calibrate(scores: Floats) -> Floats:
