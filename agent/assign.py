@@ -70,6 +70,6 @@ def _assignment(choice: Choice, said: str, card: Card | None) -> Assignment:
         score=found.score,
         weight=weight,
         weight_source=source,
-        trigger_words=missing_words(said, fit_group(found.trigger_groups, said)),
+        trigger_words=missing_words(said, fit_group(found.trigger_groups, said, choice.concept.text)),
         reason=choice.reason,
     )

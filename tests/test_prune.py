@@ -111,6 +111,8 @@ def test_the_trigger_group_that_the_prompt_speaks_of_is_chosen() -> None:
     groups = [("miku", "school uniform"), ("miku", "winter coat")]
     assert fit_group(groups, "miku in a winter coat") == ("miku", "winter coat")
     assert fit_group(groups, "a girl") == ("miku", "school uniform")
+    both = "miku in a winter coat, rin in a school uniform"
+    assert fit_group(groups, both, "miku in a winter coat") == ("miku", "winter coat")
 
 
 def test_plain_looks_are_no_trigger_if_there_are_others() -> None:

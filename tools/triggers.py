@@ -17,6 +17,7 @@ MAX_LENGTH = 60
 MAX_WORDS = 6
 """Words taken from one group: a group is one concept's caption; the first ones name it."""
 
+_USUAL = APPEARANCE | BOILERPLATE
 _TAG = re.compile(r"<[^>]*>?")
 _WEIGHT = re.compile(r":\s*-?\d+(?:\.\d+)?(?=\s*[)\]])")
 _SYNTAX = re.compile(r"[()\[\]{}\\|]")
@@ -64,16 +65,20 @@ def has_words(prompt: str, words: str) -> bool:
     return wanted in plain(prompt)
 
 
-def fit_group(groups: Iterable[Sequence[str]], prompt: str) -> tuple[str, ...]:
-    """Choose the trigger group that fits: the one that most of is in the prompt, else the author's first.
+def fit_group(groups: Iterable[Sequence[str]], prompt: str, concept: str = "") -> tuple[str, ...]:
+    """Choose the trigger group that fits: the one that most of is in the prompt, then in the concept; else the first.
 
     Groups such as "1girl, solo" are no triggers unless there is nothing else. At most `MAX_WORDS` words, cleaned.
     Of 1,177 real prompts whose trigger words were cut out, the group so chosen has some of them back in 90 %.
     """
     cleaned = [tuple(dict.fromkeys(w for w in map(clean_trigger, group) if w))[:MAX_WORDS] for group in groups]
     usable = [group for group in cleaned if group]
-    telling = [group for group in usable if not all(plain(w) in APPEARANCE | BOILERPLATE for w in group)]
-    return max(telling or usable, key=lambda g: sum(has_words(prompt, w) for w in g) / len(g), default=())
+    telling = [group for group in usable if not all(plain(w) in _USUAL for w in group)]
+
+    def share(group: Sequence[str], text: str) -> float:
+        return sum(has_words(text, word) for word in group) / len(group)
+
+    return max(telling or usable, key=lambda group: (share(group, prompt), share(group, concept)), default=())
 
 
 def missing_words(prompt: str, words: Iterable[str]) -> tuple[str, ...]:
