@@ -21,6 +21,7 @@ from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import Budget, PlanRequest
 from stylus_gen.agent.state import State
+from stylus_gen.agent.tokens import clip, count_tokens
 from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.errors import BadRequest, PolicyRefused, Unavailable
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
@@ -221,6 +222,25 @@ def test_a_normal_prompt_takes_two_turns_and_few_tokens() -> None:
     assert [tool["function"]["name"] for tool in requests[1]["tools"]] == ["prune_candidates", "pick_masks"]
 
 
+def test_a_full_desk_stays_within_its_tokens() -> None:
+    names = ("Watercolor 水彩画 " * 9, "fox_" * 30, "snow, 1.5! " * 20)
+    crowd = [card(f"{i:064x}", names[i % 3], "style", "fox, " * 40, description="about " * 200) for i in range(90)]
+    with chat_server(message(calls=[SEGMENT, SEARCH]), message(calls=[keep(), MASKS])) as (url, requests):
+        plan_prompt(ask("fox, " * 150), Shelf(crowd).context(open_planner("openai:stub", base_url=url)))
+    cards = [line for line in requests[1]["messages"][1]["content"].splitlines() if line.startswith('["A')]
+    assert 10 <= len(cards) <= 30  # two concepts and the prompt as a whole, at most ten each
+    assert max(map(count_tokens, cards)) <= 60
+    assert sum(count_tokens(json.dumps([r["messages"], r["tools"]], ensure_ascii=False)) for r in requests) <= 3200
+
+
+@pytest.mark.parametrize("text", ["watercolor dreams", "水彩画の狐と雪", "a, b; c: (d) 1234", "x" * 99, "🦊🦊"])
+def test_a_clipped_text_has_the_room_it_was_given(text: str) -> None:
+    for room in range(20):
+        assert count_tokens(clip(text, room)) <= room
+        assert text.startswith(clip(text, room).removesuffix("…"))
+    assert clip(text, 400) == text
+
+
 def test_a_model_without_parallel_calls_takes_three_turns_for_one_image() -> None:
     plan, requests = plan_with(
         message(calls=[SEGMENT]), message(calls=[SEARCH]), message(calls=[keep("A1")]), message(calls=[MASKS])
@@ -270,6 +290,7 @@ def test_a_model_is_not_asked_where_nothing_was_found(cards: list[Card], pinned:
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[SEGMENT])], "not what comes now"),
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[("prune_candidates", {"keep": 3})])], "keep:"),
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A1", concept="c7")])], "'c7'"),
+        ([message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A2", "A3")])], "break a rule"),
         ([status(429)], "too many requests"),
         ([status(500)], "HTTP 500"),
         ([half], "broke off"),
