@@ -28,7 +28,7 @@ def clip(text: str, room: int) -> str:
     for piece in _PIECE.finditer(text):
         spent += _cost(piece[0])
         if spent > room:
-            return text[:end].rstrip() + "…" if room else ""
+            return text[:end].rstrip() + "…" if room > 0 else ""
         if spent < room:  # a cut here leaves room for the mark
             end = piece.end()
     return text
