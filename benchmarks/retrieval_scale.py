@@ -4,8 +4,9 @@
         --cards 100000 [--index]
 
 What DIR holds already is not loaded again; with as many cards as it holds, the command only measures. Vectors are
-given: the originals' are embedded once and kept in DIR, a replica's is its original's and a random step. ``--index``
-builds the HNSW index first, as ``stylus index`` does. The last line is one JSON object.
+given: the originals' are embedded once and kept in DIR, a replica's is its original's and a random step. ``--times 10``
+then multiplies all rows inside the database, rare words and vectors changed, which takes minutes instead of an hour.
+``--index`` builds the HNSW index first, as ``stylus index`` does. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pgvector import HalfVector
+from psycopg import sql
 
 from stylus_gen.bar import progress_bar
 from stylus_gen.eval.gold import read_gold
@@ -135,6 +138,63 @@ def load(db: Database, embedder: Embedder, cards: Sequence[Card], vectors: Any, 
     return {**spent, "client_cpu": time.process_time() - cpu}
 
 
+def multiply(db: Database, times: int) -> None:
+    """Write every row ``times - 1`` more times; words of at most three documents, and vectors, differ in each copy."""
+    with db.pool.connection() as conn, progress_bar() as progress:
+        conn.execute("SET work_mem = '512MB'")
+        conn.execute("SET maintenance_work_mem = '1GB'")
+        conn.execute("SET synchronous_commit = off")
+        (dim,) = conn.execute("SELECT dim FROM search_settings").fetchone() or (0,)
+        conn.execute("CREATE TEMP TABLE steps (n integer PRIMARY KEY, step halfvec)")
+        noise = np.random.default_rng(0).standard_normal((1000, dim))
+        noise *= NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
+        with conn.cursor() as cursor:
+            cursor.executemany("INSERT INTO steps VALUES (%s, %s)", [(n, HalfVector(v)) for n, v in enumerate(noise)])
+        conn.execute(
+            "CREATE TEMP TABLE split AS SELECT id, array_agg(key) FILTER (WHERE documents > 3) AS common, "
+            "coalesce(array_agg(key) FILTER (WHERE documents <= 3), '{}') AS rare "
+            "FROM (SELECT id, unnest(keys) AS key FROM search_documents) held JOIN search_keys USING (key) GROUP BY id"
+        )
+        conn.execute("DROP INDEX search_documents_keys")
+        for n in range(1, times):
+            for table in COPIES:
+                conn.execute(sql.SQL(table), {"n": n})
+            progress(n, times - 1, "multiplying")
+        conn.execute("CREATE INDEX search_documents_keys ON search_documents USING gin (keys)")
+        conn.execute("TRUNCATE search_keys")
+        conn.execute(
+            "INSERT INTO search_keys SELECT key, count(*) FROM (SELECT unnest(keys) AS key FROM search_documents "
+            "UNION ALL SELECT 0 FROM search_documents) AS held GROUP BY key"
+        )
+
+
+COPIES = (
+    """
+    INSERT INTO models SELECT (jsonb_populate_record(m, jsonb_build_object('key', m.key || '*' || %(n)s::int))).*
+    FROM models m WHERE key NOT LIKE '%%*%%'
+    """,
+    """
+    INSERT INTO versions SELECT (jsonb_populate_record(v, jsonb_build_object(
+        'key', v.key || '*' || %(n)s::int, 'model_key', model_key || '*' || %(n)s::int))).*
+    FROM versions v WHERE key NOT LIKE '%%*%%'
+    """,
+    """
+    INSERT INTO files SELECT (jsonb_populate_record(f, jsonb_build_object(
+        'id', f.id || '*' || %(n)s::int, 'version_key', version_key || '*' || %(n)s::int))).*
+    FROM files f WHERE id NOT LIKE '%%*%%'
+    """,
+    """
+    INSERT INTO search_documents (model_key, family, kind, safe, nsfw_level, commercial, strict, installed, creator,
+        downloads, summary, body, keys, vector)
+    SELECT model_key || '*' || %(n)s::int, family, kind, safe, nsfw_level, commercial, strict, installed,
+        ((creator + %(n)s * 7919::bigint) %% 2147483647)::int, downloads, summary, body,
+        common || ARRAY(SELECT hashint4(key # %(n)s::int) FROM unnest(rare) AS key),
+        l2_normalize(vector + step)
+    FROM search_documents JOIN split USING (id) JOIN steps ON steps.n = (id * 31 + %(n)s::int) %% 1000
+    """,
+)
+
+
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
     """Compute p50, p95 and p99."""
     return {f"p{q}": round(float(np.percentile(milliseconds, q)), 1) for q in (50, 95, 99)}
@@ -181,6 +241,7 @@ def main() -> None:
     parser.add_argument("--gold", type=Path, required=True)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--cards", type=int, default=100_000)
+    parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--index", action="store_true")
     args = parser.parse_args()
@@ -190,9 +251,13 @@ def main() -> None:
     vectors = embed_originals(cards, embedder, args.home / "vectors.npy")
     prompts = [prompt.text for prompt in read_gold(args.gold) if prompt.text.strip()]
     prompts = prompts[:: max(1, len(prompts) // args.queries)][: args.queries]
-    report: dict[str, Any] = {"cards": args.cards}
+    report: dict[str, Any] = {"cards": args.cards * args.times}
     with open_database(None, args.home) as db:
         report["load_seconds"] = load(db, embedder, cards, vectors, args.cards)
+        if args.times > 1:
+            start = time.perf_counter()
+            multiply(db, args.times)
+            report["multiply_seconds"] = round(time.perf_counter() - start)
         if args.index:
             start = time.perf_counter()
             with progress_bar() as progress:
