@@ -8,7 +8,7 @@ none do (arXiv 2404.18928, table 1).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
@@ -21,25 +21,33 @@ from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, overlap, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
 
-Said = Literal["named", "tags", "sentences"]
-"""What speaks for a candidate: the prompt names it; or it does not, and is a tag list, or sentences."""
 
-Thresholds = Mapping[Said, tuple[float, float]]
+class Thresholds(NamedTuple):
+    """Estimated chance below which an adapter is left out.
 
-THRESHOLDS: Thresholds = {"named": (0.15, 0.3), "tags": (0.15, 0.4), "sentences": (0.9, 0.9)}
-"""Estimated chance below which an adapter is left out, and below which a character is.
+    ``usual`` is low, because the score is the chance of being *the* adapter that was used, and others suit as well. But
+    while tag lists are written by habit, and those of one adapter's users are alike, ``sentences`` are alike by
+    accident. And a ``character`` needs more: a wrong face spoils a picture, a missing one does not.
+    """
 
-Low, because the score is the chance of being *the* adapter that was used, and others suit as well. But while tag lists
-are written by habit, and those of one adapter's users are alike, sentences are alike by accident. And characters need
-more: a wrong face spoils a picture, a missing one does not. Cross-validated by benchmarks/composer_fit.py."""
+    usual: float = 0.15
+    sentences: float = 0.9
+    character: float = 0.5
 
-LOWEST = min(threshold for pair in THRESHOLDS.values() for threshold in pair)
+    def of(self, candidate: Candidate, *, asked: bool) -> float:
+        """Say how likely a candidate must be; ``asked`` is what `is_asked` says of it."""
+        needed = self.usual if asked else self.sentences
+        return max(needed, self.character) if candidate.kind == "character" else needed
+
+
+THRESHOLDS = Thresholds()
+"""Cross-validated by benchmarks/composer_fit.py, see benchmarks/COMPOSER.md."""
 
 TOLD = 0.05
 """Score for a single concept from which an adapter is taken to serve that concept."""
 
-REST = 0.003
-"""Chance that is left for others, at least, beside adapters that are all but sure; less is a softmax's noise."""
+REST = 0.1
+"""Chance that is left for others, at least, beside adapters that are all but sure: less is mostly noise."""
 
 SEARCHED = 12
 """Concepts that are searched for; the whole prompt is searched for as well."""
@@ -82,9 +90,9 @@ def _judge(state: State) -> Calls:
     return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
 
 
-def what_speaks(candidate: Candidate, prompt: str) -> Said:
-    """Say what speaks for a candidate."""
-    return "named" if is_named(candidate, prompt) else "tags" if is_tag_list(prompt) else "sentences"
+def is_asked(candidate: Candidate, prompt: str) -> bool:
+    """Tell whether a prompt speaks for a candidate: it is a list of tags, or names it."""
+    return is_tag_list(prompt) or is_named(candidate, prompt)
 
 
 def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Rejection]]:
@@ -93,7 +101,7 @@ def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Re
     refused: list[Rejection] = []
     for choice in choices:
         chance = choice.candidate.score
-        needed = THRESHOLDS[what_speaks(choice.candidate, prompt)][choice.candidate.kind == "character"]
+        needed = THRESHOLDS.of(choice.candidate, asked=is_asked(choice.candidate, prompt))
         if chance >= needed:
             likely.append(choice)
         else:
@@ -120,7 +128,7 @@ def _beside(choices: Sequence[Choice], prompt: str) -> list[Choice]:
     named: list[Choice] = []
     judged = []
     for choice in choices:
-        if choice.candidate.score >= LOWEST * REST and is_named(choice.candidate, prompt):
+        if choice.candidate.score >= THRESHOLDS.usual * REST and is_named(choice.candidate, prompt):
             others = [other for other in named if not overlap(other.concept, choice.concept)]
             named.append(choice)
             judged.append(_share(choice, others) if others else choice)

@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from stylus_gen.agent.offline import OFFLINE, SEARCHED, THRESHOLDS, Said, Thresholds, rank, what_speaks
+from stylus_gen.agent.offline import OFFLINE, SEARCHED, THRESHOLDS, Thresholds, is_asked, rank
 from stylus_gen.agent.pins import rules_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.state import State
@@ -54,15 +54,15 @@ class Question:
         self.rules = rules_of(state)
         lowest = min(GRID)
         choices = [choice for choice in rank(state) if choice.candidate.score >= lowest]
-        self.cases = [(choice, what_speaks(choice.candidate, prompt)) for choice in choices]
+        self.cases = [(choice, is_asked(choice.candidate, prompt)) for choice in choices]
         self.kept = cache(self._kept)
 
     def plan(self, thresholds: Thresholds) -> tuple[Choice, ...]:
         return self.kept(
             tuple(
                 i
-                for i, (choice, said) in enumerate(self.cases)
-                if choice.candidate.score >= thresholds[said][choice.candidate.kind == "character"]
+                for i, (choice, asked) in enumerate(self.cases)
+                if choice.candidate.score >= thresholds.of(choice.candidate, asked=asked)
             )
         )
 
@@ -98,17 +98,11 @@ def choose(rows: Sequence[Row], captions: Sequence[Question]) -> Thresholds:
 
     best = THRESHOLDS
     while True:
-        tried = [moved(best, said, i, value) for said, i, value in product(best, (0, 1), GRID)]
+        tried = [best._replace(**{name: value}) for name, value in product(best._fields, GRID)]
         better = max(tried, key=worth)
         if worth(better) <= worth(best) + 1e-9:
             return best
         best = better
-
-
-def moved(at: Thresholds, said: Said, place: int, value: float) -> Thresholds:
-    pair = list(at[said])
-    pair[place] = value
-    return {**at, said: (pair[0], pair[1])}
 
 
 def fold_of(row: Row) -> int:
@@ -123,11 +117,11 @@ def cross_validate(rows: Sequence[Row], captions: Sequence[Question]) -> None:
         own = [row for row in rows if fold_of(row) == fold]
         at = choose(others, captions[fold % 2 :: 2])
         seen.append((len(own), judge(own, captions[1 - fold % 2 :: 2], at)))
-        print(f"fold {fold}, n={len(own)}: {show(seen[-1][1])}  {dict(at)}", flush=True)
+        print(f"fold {fold}, n={len(own)}: {show(seen[-1][1])}  {at}", flush=True)
     total = sum(n for n, _ in seen)
     print("cross-validated:", show({name: sum(n * s[name] for n, s in seen) / total for name in seen[0][1]}))
-    print("committed, all: ", show(judge(rows, captions, THRESHOLDS)), dict(THRESHOLDS))
-    print("chosen on all:  ", dict(choose(rows, captions)))
+    print("committed, all: ", show(judge(rows, captions, THRESHOLDS)), THRESHOLDS)
+    print("chosen on all:  ", choose(rows, captions))
 
 
 def show(seen: Mapping[str, float]) -> str:
