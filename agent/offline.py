@@ -32,7 +32,7 @@ class Thresholds(NamedTuple):
 
     usual: float = 0.15
     sentences: float = 0.9
-    character: float = 0.5
+    character: float = 0.6
 
     def of(self, candidate: Candidate, *, asked: bool) -> float:
         """Say how likely a candidate must be; ``asked`` is what `is_asked` says of it."""

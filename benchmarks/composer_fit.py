@@ -5,7 +5,7 @@
 TOPICS: rows with ``prompt``, captions of photographs, most of which need no adapter. The prompts of one adapter are all
 in one of five folds. A threshold is moved while that brings more of the used adapters into the plans, with and without
 their trigger words, and neither a character into more than 8 in 100 plans whose own adapter is missing, nor an adapter
-into more than 7 in 100 captions.
+into more than 10 in 100 captions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FOLDS = 5
 FAMILY = "sd15"
 GRID = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Nothing lower: below, most of what is chosen for a prompt that does not name it is not what was used."""
-ABSENT, CAPTIONS = 0.08, 0.07
+ABSENT, CAPTIONS = 0.08, 0.1
 """Shares of plans with a character that is not there, and of captions with an adapter, that are put up with."""
 
 

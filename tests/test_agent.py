@@ -140,7 +140,7 @@ def candidate(name: str, score: float, *triggers: str, kind: Any = "style") -> C
 @pytest.mark.parametrize(
     ("second", "chosen"),
     [
-        (candidate("Zelphira", 0.06, "zelphira", kind="character"), True),  # called by another word of the prompt
+        (candidate("Zelphira", 0.07, "zelphira", kind="character"), True),  # called by another word of the prompt
         (candidate("Skirts", 0.06, "skirt"), False),  # an everyday word calls nobody
         (candidate("Wano Lines", 0.06, "wanostyle"), False),  # the same word, and less likely
         (candidate("Zelphira", 0.00001, "zelphira"), False),  # noise
