@@ -18,7 +18,7 @@ from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.candidate import bind, is_named
 from stylus_gen.tools.plan import Candidate, Rejection
-from stylus_gen.tools.prune import Choice, overlap, prune, reject
+from stylus_gen.tools.prune import Choice, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
 
 
@@ -42,12 +42,6 @@ class Thresholds(NamedTuple):
 
 THRESHOLDS = Thresholds()
 """Cross-validated by benchmarks/composer_fit.py, see benchmarks/COMPOSER.md."""
-
-TOLD = 0.05
-"""Score for a single concept from which an adapter is taken to serve that concept."""
-
-REST = 0.1
-"""Chance that is left for others, at least, beside adapters that are all but sure: less is mostly noise."""
 
 SEARCHED = 12
 """Concepts that are searched for; the whole prompt is searched for as well."""
@@ -74,7 +68,8 @@ def _search(state: State) -> Calls:
 
 def _judge(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
-    likely, refused = _sift(rank(state), state.request.prompt)
+    choices = rank(state)
+    likely, refused = _sift(choices, state.request.prompt)
     pruned = prune([*bind_pins(state), *likely], rules_of(state))
     pinned = {choice.candidate.adapter_id for choice in state.pinned}
     keep = [
@@ -87,6 +82,9 @@ def _judge(state: State) -> Calls:
         for r in [*pruned.refused, *refused]
         if r.adapter_id in handles
     ]
+    if unnamed := sorted(set(handles) - {choice.candidate.adapter_id for choice in choices}):
+        names = [handles[adapter_id] for adapter_id in unnamed]
+        refuse.append({"adapters": names, "code": "not_relevant", "reason": "near a concept that does not name it"})
     return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
 
 
@@ -116,51 +114,27 @@ def rank(state: State) -> list[Choice]:
     for place, candidates in (state.candidates or {}).items():
         for candidate in candidates:
             found.setdefault(candidate.adapter_id, {})[place] = candidate
-    choices = [_choice(places, state) for places in found.values()]
-    return _beside(sorted(choices, key=lambda choice: -choice.candidate.score), state.request.prompt)
+    choices = [choice for places in found.values() if (choice := _choice(places, state))]
+    return sorted(choices, key=lambda choice: -choice.candidate.score)
 
 
-def _beside(choices: Sequence[Choice], prompt: str) -> list[Choice]:
-    """Judge an adapter that the prompt names as if likelier ones, named by other words of it, were out of question.
+def _choice(found: Mapping[str, Candidate], state: State) -> Choice | None:
+    """Take an adapter's best chance: for the prompt as a whole, or for a concept that names it; None if it has neither.
 
-    Search's chance is that of being *the* adapter: a style and a character that a prompt both names share one sum.
+    For a whole prompt all adapters share one sum; a style and a character that two concepts name do not.
     """
-    named: list[Choice] = []
-    judged = []
-    for choice in choices:
-        if choice.candidate.score >= THRESHOLDS.usual * REST and is_named(choice.candidate, prompt):
-            others = [other for other in named if not overlap(other.concept, choice.concept)]
-            named.append(choice)
-            judged.append(_share(choice, others) if others else choice)
-        else:
-            judged.append(choice)
-    return judged
-
-
-def _share(choice: Choice, others: Sequence[Choice]) -> Choice:
-    rest = 1 - sum(other.candidate.score for other in others)
-    chance = min(1.0, choice.candidate.score / max(rest, REST))
-    names = ", ".join(other.candidate.name[:40] for other in others[:2])
-    return Choice(
-        concept=choice.concept,
-        candidate=choice.candidate.model_copy(update={"score": chance}),
-        reason=f"beside {names}, {_reason(choice.candidate, chance)}",
-    )
-
-
-def _reason(candidate: Candidate, chance: float) -> str:
-    return f"the chance that it is right is {chance:.0%} ({', '.join(candidate.evidence) or 'search'})"
-
-
-def _choice(found: Mapping[str, Candidate], state: State) -> Choice:
-    best = max(found.values(), key=lambda candidate: candidate.score)
-    served = max((place for place in found if place != WHOLE), key=lambda place: found[place].score, default=WHOLE)
     places = state.places()
-    if served != WHOLE and found[served].score >= TOLD:
-        concept = places[served]
-    else:
-        concept = bind(best, state.concepts or ()) or places[WHOLE]
-    return Choice(concept=concept, candidate=best, reason=_reason(best, best.score))
+    named = [place for place in found if place != WHOLE and is_named(found[place], places[place].text)]
+    best = max((found[place] for place in (*named, WHOLE) if place in found), key=_score, default=None)
+    if best is None:
+        return None
+    concept = places[max(named, key=lambda place: found[place].score)] if named else bind(best, state.concepts or ())
+    reason = f"the chance that it is right is {best.score:.0%} ({', '.join(best.evidence) or 'search'})"
+    return Choice(concept=concept or places[WHOLE], candidate=best, reason=reason)
+
+
+def _score(candidate: Candidate) -> float:
+    return candidate.score
 
 
 def _mask(state: State) -> Calls:

@@ -138,18 +138,24 @@ def candidate(name: str, score: float, *triggers: str, kind: Any = "style") -> C
 
 
 @pytest.mark.parametrize(
-    ("second", "chosen"),
+    ("second", "chance", "chosen"),
     [
-        (candidate("Zelphira", 0.07, "zelphira", kind="character"), True),  # called by another word of the prompt
-        (candidate("Skirts", 0.06, "skirt"), False),  # an everyday word calls nobody
-        (candidate("Wano Lines", 0.06, "wanostyle"), False),  # the same word, and less likely
-        (candidate("Zelphira", 0.00001, "zelphira"), False),  # noise
+        (candidate("Zelphira", 0.02, "zelphira", kind="character"), 0.7, True),  # a concept names it
+        (candidate("Zelphira", 0.02, "zelphira", kind="character"), 0.1, False),  # so do better ones
+        (candidate("Longing", 0.02, "longingdx"), 0.7, False),  # near the concept, by a tag, but not named by it
+        (candidate("Skirts", 0.02, "skirt"), 0.7, False),  # an everyday word names nobody
     ],
 )
-def test_two_adapters_that_a_prompt_calls_by_different_words_do_not_compete(second: Candidate, chosen: bool) -> None:
+def test_an_adapter_that_a_concept_names_does_not_compete_with_the_whole_prompt_s_best(
+    second: Candidate, chance: float, chosen: bool
+) -> None:
     first = candidate("Wano Saga", 0.97, "wanostyle")
-    found = AgentContext(lambda *_: {"prompt": [first, second]}, lambda ids: [], OFFLINE)
-    plan = plan_prompt(ask("wanostyle, zelphira, skirt"), found)
+
+    def search(prompt: str, concepts: Sequence[Concept], *_: object) -> dict[str, list[Candidate]]:
+        sure = second.model_copy(update={"score": chance})
+        return {"prompt": [first, second], **{c.id: [sure] for c in concepts if c.text != "wanostyle"}}
+
+    plan = plan_prompt(ask("wanostyle, zelphira, skirt"), AgentContext(search, lambda ids: [], OFFLINE))
     assert names(plan) == ["Wano Saga", second.name][: 1 + chosen]
 
 

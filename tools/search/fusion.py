@@ -1,22 +1,29 @@
 """Fusion: from measured evidence to one score, and from the score to a probability. Learned coefficients.
 
+A whole prompt and a concept are judged apart. A prompt is like what an adapter's users write, examples and all; a
+concept is a few words, and an adapter is for it if its name, its trigger words or its tags say so.
+
 benchmarks/retrieval_fit.py learns them on real prompts, cross-validated by adapter; RETRIEVAL.md says what each brings.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from stylus_gen.tools.search.features import NAMES
+from stylus_gen.tools.search.features import COLUMN, NAMES
 
 Floats = NDArray[np.float32]
 
 # A share is of the best candidate's value, but at least of this much: the first quartile of that best over real
 # prompts. Else the nearest example of a prompt of three words would weigh as much as a copied prompt.
 FLOOR = {"description": 7.4, "examples": 17.3, "fields": 22.3, "likeness": 0.29, "phrasing": 0.05, "creator": 0.29}
-# Feature: (weight of its value, weight of its share of the best candidate's value).
-WEIGHTS: dict[str, tuple[float, float]] = {
+Weights = Mapping[str, tuple[float, float]]
+"""Feature: (weight of its value, weight of its share of the best candidate's value)."""
+
+WEIGHTS: Weights = {
     "description": (0, 0.819),
     "examples": (0.008, -3.9),
     "fields": (-0.017, 6.588),
@@ -35,11 +42,26 @@ WEIGHTS: dict[str, tuple[float, float]] = {
 NONE = 10.42
 """The score of "none of them"."""
 
+CONCEPT_WEIGHTS: Weights = {"fields": (0.338, 0), "own name": (0.829, 0), "own trigger": (1.087, 0), "said": (2.98, 0)}
+CONCEPT_NONE = 7.248
+NAMING = [COLUMN[name] for name in ("name share", "own trigger", "tags")]
+"""Features of which one at least must speak for an adapter that is found for a concept."""
 
-def fuse(features: Floats) -> Floats:
+
+def judge(features: Floats) -> Floats:
+    """Estimate the probability that each candidate is right, for the prompt (the first query) and for its concepts.
+
+    (queries, candidates, features) to (queries, candidates). What does not name a concept has probability 0 there.
+    """
+    named = (features[1:, :, NAMING] > 0).any(axis=-1)
+    concepts = np.where(named, fuse(features[1:], CONCEPT_WEIGHTS), -np.inf)
+    return np.concatenate([calibrate(fuse(features[:1], WEIGHTS), NONE), calibrate(concepts, CONCEPT_NONE)])
+
+
+def fuse(features: Floats, weights: Weights) -> Floats:
     """Score candidates: (queries, candidates, features) to (queries, candidates)."""
-    value = np.array([WEIGHTS.get(name, (0.0, 0.0))[0] for name in NAMES])
-    share = np.array([WEIGHTS.get(name, (0.0, 0.0))[1] for name in NAMES])
+    value = np.array([weights.get(name, (0.0, 0.0))[0] for name in NAMES])
+    share = np.array([weights.get(name, (0.0, 0.0))[1] for name in NAMES])
     scores: Floats = features @ value + shares(features) @ share
     return scores
 
@@ -51,9 +73,9 @@ def shares(features: Floats) -> Floats:
     return parts
 
 
-def calibrate(scores: Floats) -> Floats:
+def calibrate(scores: Floats, none: float) -> Floats:
     """Turn scores into probabilities: a softmax over the candidates and "none of them"."""
-    best = np.maximum(scores.max(axis=1, keepdims=True, initial=NONE), NONE)
+    best = scores.max(axis=1, keepdims=True, initial=none)
     odds = np.exp(scores - best)
-    chances: Floats = odds / (odds.sum(axis=1, keepdims=True) + np.exp(NONE - best))
+    chances: Floats = odds / (odds.sum(axis=1, keepdims=True) + np.exp(none - best))
     return chances

@@ -19,7 +19,7 @@ from stylus_gen.tools.plan import Concept
 from stylus_gen.tools.search import recall
 from stylus_gen.tools.search.document import NAMED, TRIGGER
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
-from stylus_gen.tools.search.fusion import fuse
+from stylus_gen.tools.search.fusion import WEIGHTS, fuse
 from stylus_gen.tools.search.index import check_embedder, vectors_of
 from stylus_gen.tools.search.recall import Frequencies, Row
 from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
@@ -78,7 +78,7 @@ class Found:
 
     def creators(self) -> set[int]:
         """Name the creators of the best documents so far."""
-        best = np.argsort(-fuse(self.features[:1])[0])[:BEST]
+        best = np.argsort(-fuse(self.features[:1], WEIGHTS)[0])[:BEST]
         return {self.rows[i].creator for i in best} - {0}
 
 

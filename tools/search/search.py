@@ -14,7 +14,7 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Candidate, Concept, Policy
 from stylus_gen.tools.search.candidates import make_candidate, read_versions
 from stylus_gen.tools.search.explain import explain
-from stylus_gen.tools.search.fusion import calibrate, fuse
+from stylus_gen.tools.search.fusion import judge
 from stylus_gen.tools.search.gather import gather
 from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.store.database import Database
@@ -33,21 +33,22 @@ def search_adapters(
 ) -> dict[str, list[Candidate]]:
     """Rank adapters for each concept, by its id, and for the whole prompt, under ``"prompt"``; best first.
 
-    A score is the estimated probability that the adapter is right. ``family`` None searches all families.
+    A score is the estimated probability that the adapter is right; what has none for a concept is not listed there.
+    ``family`` None searches all families.
     Raises BadRequest if the prompt is empty, or the catalogue was embedded by another embedder.
     """
     if not prompt.strip():
         raise BadRequest("the prompt is empty: say what the picture should show")
     with db.pool.connection() as conn:
         found = gather(conn, embedder, prompt, concepts, filters(family, policy, kinds))
-        chances = calibrate(fuse(found.features))
+        chances = judge(found.features)
         best = np.argsort(-chances, axis=1, kind="stable")[:, :limit]
-        wanted = {int(i) for i in best.ravel()}
+        wanted = {int(i) for q, row in enumerate(best) for i in row if chances[q, i] > 0}
         versions = read_versions(conn, [found.rows[i].id for i in wanted], installed_only=policy.installed_only)
     candidates = {i: make_candidate(files, prompt) for i in wanted if (files := versions.get(found.rows[i].id))}
     ranked = {}
     for q, (name, documents) in enumerate(zip(found.queries, best.tolist(), strict=True)):
-        shown = [i for i in documents if i in candidates]
+        shown = [i for i in documents if i in candidates and chances[q, i] > 0]
         reasons = explain(found, q, shown, family)
         ranked[name] = [
             candidates[i].model_copy(update={"score": float(chances[q, i]), "evidence": evidence})
