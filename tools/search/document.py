@@ -46,7 +46,11 @@ SUMMARY = 240
 
 @dataclass(frozen=True)
 class Document:
-    """One row of ``search_documents`` but for its vector; ``texts`` are embedded: the card, then its examples."""
+    """One row of ``search_documents`` but for its vector.
+
+    ``counted`` are the keys whose documents are counted: all but those of misspellings. ``texts`` are embedded: the
+    card, then its examples.
+    """
 
     model_key: str
     family: str
@@ -60,6 +64,7 @@ class Document:
     downloads: int
     summary: str
     keys: list[int]
+    counted: list[int]
     body: bytes
     texts: tuple[str, ...]
 
@@ -68,6 +73,7 @@ def make_document(cards: Sequence[Card]) -> Document:
     """Make the document of one model's cards of one family."""
     first = cards[0]
     units = list(_units(cards))
+    counted, forms = _keys(units)
     licence = first.licence
     commercial = allows_commercial(first) is True
     return Document(
@@ -82,7 +88,8 @@ def make_document(cards: Sequence[Card]) -> Document:
         creator=creator_number(first.creator),
         downloads=sum(card.stats.downloads for card in {c.version: c for c in cards}.values()),
         summary=_summary(first),
-        keys=_keys(units),
+        keys=counted + forms,
+        counted=counted,
         body=_body(units),
         texts=tuple(_texts(cards)),
     )
@@ -110,7 +117,7 @@ def _fields(cards: Sequence[Card]) -> Iterator[tuple[int, Iterable[str]]]:
     yield EXAMPLE, (example.prompt for card in cards for example in card.examples)
 
 
-def _keys(units: Iterable[tuple[int, Reading]]) -> list[int]:
+def _keys(units: Iterable[tuple[int, Reading]]) -> tuple[list[int], list[int]]:
     levels: dict[str, int] = {}
     named: set[str] = set()
     for field, reading in units:
@@ -120,7 +127,7 @@ def _keys(units: Iterable[tuple[int, Reading]]) -> list[int]:
         if field in (NAME, TRIGGER):
             named.update(reading.words)
     forms = named.union(*map(misspellings, named))
-    return keys_of(chain(levels.items(), ((form, MISSPELT) for form in forms)))
+    return keys_of(levels.items()), keys_of((form, MISSPELT) for form in forms)
 
 
 _LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: TOLD, EXAMPLE: USED}
