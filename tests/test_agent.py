@@ -180,7 +180,7 @@ def test_lora_tags_in_the_prompt_are_left_out_with_a_warning() -> None:
         ({"family": "vista"}, BadRequest, "no base family is called 'vista'"),
         ({"pinned": ("fox",), "banned": ("fox",)}, BadRequest, "pinned and banned"),
         ({"pinned": ("nobody",)}, BadRequest, "not in the catalogue: nobody"),
-        ({"pinned": ("xl",)}, BadRequest, "it is for sdxl, the base is sd15"),
+        ({"pinned": ("xl",)}, BadRequest, "this adapter is for SDXL, the base is SD 1.5"),
         ({"pinned": ("fox",), "policy": Policy(profile="strict")}, PolicyRefused, "does not say"),
     ],
 )

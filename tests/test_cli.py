@@ -180,6 +180,22 @@ def test_an_import_that_takes_nothing_fails_and_says_why(stylus: Run, tmp_path: 
     assert "nothing was imported" in done.err
 
 
+def test_a_folder_of_sdxl_adapters_is_refused_one_by_one_on_the_small_world(stylus: Run, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    folder, names = tmp_path / "mine", ("xl_one", "xl_two")
+    folder.mkdir()
+    stem, header = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", "stable-diffusion-xl-v1-base/lora"
+    for rank, name in enumerate(names, 1):
+        tensors = {f"{stem}.lora_down.weight": torch.ones(rank, 2048), f"{stem}.lora_up.weight": torch.ones(640, rank)}
+        save_file(tensors, folder / f"{name}.safetensors", {"modelspec.architecture": header})
+    assert stylus("import", str(folder)).code == 0
+    done = stylus("check", "a cat <lora:xl_one:1> <lora:xl_two:1>", "--family", "world")
+    assert done.code == 3
+    assert done.out.count("this adapter is for SDXL, the base is the small world") == len(names)
+
+
 def test_check_fails_on_an_error_so_that_scripts_can_ask(stocked: Run) -> None:
     assert stocked("check", "a cat <lora:nosuch:1>").code == 3
     assert stocked("check", "wanostyle <lora:wano_saga_style:0.8>").code == 0

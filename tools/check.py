@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from stylus_gen.tools.candidate import bind, candidate_of
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.families import support
+from stylus_gen.tools.families import Family, support
 from stylus_gen.tools.licence import forbids, judge_licences
 from stylus_gen.tools.plan import Concept, Plan, Policy, Record, RejectionCode, Verdict
 from stylus_gen.tools.prune import Choice, Rules, prune
@@ -87,7 +87,7 @@ def uses_of(plan: Plan) -> list[Use]:
 
 
 def check_recipe(
-    prompt: str, uses: Sequence[Use], find: Callable[[str], Card | None], *, family: str, policy: Policy
+    prompt: str, uses: Sequence[Use], find: Callable[[str], Card | None], *, family: Family, policy: Policy
 ) -> Report:
     """Check adapters at weights in a prompt on a base of a family; ``find`` looks an adapter up by name or hash."""
     cards = [(use, find(use.name)) for use in uses]
@@ -141,7 +141,7 @@ def _weight(use: Use, card: Card) -> Iterator[Finding]:
         yield Finding(level="warning", code="weight", adapter=_title(card), message=say)
 
 
-def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: str) -> Iterator[Finding]:
+def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: Family) -> Iterator[Finding]:
     """Apply the rules that no plan breaks; who wrote the recipe asked for its sliders, and set its size."""
     concepts = segment_prompt(prompt)
     whole = Concept(id="prompt", text=prompt or " ", start=0, end=max(1, len(prompt)))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from stylus_gen.tools.families import support
+from stylus_gen.tools.families import TITLES, Family, support
 from stylus_gen.tools.plan import Candidate, Concept, Record, Rejection, RejectionCode
 from stylus_gen.tools.triggers import has_words, plain
 
@@ -38,7 +38,7 @@ class Rules:
     """
 
     prompt: str
-    family: str
+    family: Family
     max_adapters: int = 4
     pinned: frozenset[str] = frozenset()
     banned: frozenset[str] = frozenset()
@@ -88,7 +88,7 @@ def wrong_family(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusa
     """Refuse what was trained for a base of another family."""
     own = choice.candidate.family
     if support(own, rules.family) == "none":
-        return "wrong_family", f"it is for {own}, the base is {rules.family}"
+        return "wrong_family", f"this adapter is for {TITLES[own]}, the base is {TITLES[rules.family]}"
     return None
 
 
