@@ -84,8 +84,9 @@ def _count(conn: Connection, family: str) -> int:
 
 def _create(conn: Connection, family: str, dim: int, total: int) -> None:
     name, new = (sql.Identifier(f"search_documents_near_{family}{end}") for end in ("", "_new"))
-    # A node is a vector of half floats, its neighbours on the ground (2 m = 32 of six bytes) and some above.
-    megabytes = max(64, total * (2 * dim + 600) // 2**20)
+    # A node is a vector of half floats, 2 m = 32 neighbours of 16 bytes, some more above, and its own head; where the
+    # graph does not fit, the rest is inserted ten times more slowly.
+    megabytes = max(64, total * (2 * dim + 1000) // 2**20)
     with conn.transaction():
         conn.execute(sql.SQL("SET LOCAL maintenance_work_mem = {}").format(f"{megabytes}MB"))
         conn.execute(
