@@ -62,6 +62,7 @@ def make_adapters(entries: list[Entry], bench: Bench, folder: Path, progress: Pr
     folder.mkdir(parents=True, exist_ok=True)
     losses: dict[str, float] = {}
     full: Lora | None = None
+    taught = ""
     for i, entry in enumerate(entries):
         path = folder / f"{entry.stem}.safetensors"
         if path.is_file():
@@ -73,9 +74,9 @@ def make_adapters(entries: list[Entry], bench: Bench, folder: Path, progress: Pr
             _write_broken(entry, bench.unet, path)
         else:
             lesson = _lesson(entry, bench.grid)
-            start = full if entry.lesson == "style" and entry.rank < 8 else None
+            start = full if entry.lesson == "style" and entry.topic == taught else None
             lora, losses[entry.stem] = _train(entry, lesson, bench, start, progress)
-            full = lora if entry.rank == 8 else None
+            full, taught = lora, entry.topic
             _write(entry, lora, lesson, bench.unet, path)
         write_card(entry, path)
     return losses

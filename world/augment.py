@@ -30,6 +30,15 @@ def jitter(pixels: Tensor, generator: torch.Generator, strength: float = 1.0) ->
     return ((moved - 1) * (1 + tint) + 1).clamp(-1, 1)
 
 
+def nudge(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror half of the pictures and move all by up to two pixels: edges stay as sharp, colours as true."""
+    n, _, height, width = pixels.shape
+    mirrored = (torch.rand(n, generator=generator) < 0.5).to(pixels.device)
+    y, x = torch.randint(5, (2,), generator=generator).tolist()
+    padded = F.pad(torch.where(mirrored.view(n, 1, 1, 1), pixels.flip(3), pixels), (2, 2, 2, 2), value=1.0)
+    return padded[:, :, y : y + height, x : x + width]
+
+
 def recolour(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Give a third of the pictures another background and another order of colours: adapters ask for both."""
     n = len(pixels)

@@ -6,6 +6,7 @@ take no notice of them: what a prompt asks for beyond the thing is the adapters'
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,3 +117,13 @@ def save_pipeline(text: Any, tokenizer: Any, vae: Any, unet: Any, folder: Path) 
     )  # fmt: skip
     pipe.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     (folder / "stylus.json").write_text(DECLARATION, "utf-8")
+    for config in folder.rglob("*.json"):
+        _forget_origin(config)
+
+
+def _forget_origin(config: Path) -> None:
+    """Take out where a module was loaded from: a folder of the machine that trained it."""
+    content = json.loads(config.read_text("utf-8"))
+    if "_name_or_path" in content:
+        del content["_name_or_path"]
+        config.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

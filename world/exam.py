@@ -25,11 +25,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Size:
-    """How many questions of each sort: held-out pairs a style, unseen things (alone, and in a style), plain things."""
+    """How many questions of each sort: held-out pairs a style, unseen things, each in how many styles, plain things."""
 
-    per_style: int = 6
+    per_style: int = 18
     unseen: int = 20
-    plain: int = 16
+    styles: int = 2
+    plain: int = 20
 
 
 def questions(present: frozenset[tuple[str, str]], seed: int, size: Size) -> list[Question]:
@@ -47,7 +48,8 @@ def questions(present: frozenset[tuple[str, str]], seed: int, size: Size) -> lis
     subjects = SUBJECTS[: size.unseen]
     asked += [_ask(thing, None, right) for thing in subjects]
     drawn = [style.name for style in STYLES if style.name in right]
-    asked += [_ask(t, s, right) for t, s in zip(subjects, drawn * 3, strict=False) if (t, s) in present]
+    pairs = [(t, drawn[(size.styles * i + k) % len(drawn)]) for i, t in enumerate(subjects) for k in range(size.styles)]
+    asked += [_ask(t, s, right) for t, s in pairs if (t, s) in present]
     return asked + [_ask(thing, None, right) for thing in rng.sample(seen, size.plain)]
 
 

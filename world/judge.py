@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stylus_gen.world.augment import jitter, scramble, to_pixels
+from stylus_gen.world.augment import jitter, nudge, scramble, to_pixels
 from stylus_gen.world.captions import plain_caption, style_phrase, styled_caption
 from stylus_gen.world.clip import WIDTH, Block, Lesson, build_text_tower, tokenise
 from stylus_gen.world.exam import Question
@@ -69,16 +69,36 @@ class Judge(nn.Module):
 
 
 @dataclass(frozen=True)
-class Course:
-    """What the judge learns from: the grid's pictures, ``more`` icons with styles only, and caption vectors.
+class Pictures:
+    """True pictures and the same as the autoencoder gives them back, with their styles by number."""
 
-    ``captions`` (things, styles + 1, 4, 128); the last column names no style.
+    true: Tensor
+    decoded: Tensor
+    styles: Tensor
+
+    def blend(self, pick: Tensor, generator: torch.Generator) -> Tensor:
+        """Give the picked pictures, half of them somewhere between both: what a base draws has been decoded too."""
+        share = torch.rand(len(pick), 2, generator=generator).to(pick.device)
+        way = torch.where(share[:, 0] < 0.5, share[:, 1], 0.0).view(-1, 1, 1, 1)
+        return torch.lerp(self.true[pick], self.decoded[pick], way)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the judge learns from: the grid's pictures with their things by number, ``more`` icons with styles only.
+
+    ``captions`` (things, styles + 1, 4, 128) are caption vectors; the last column names no style.
     """
 
-    grid: Lesson
-    more: Tensor
-    more_styles: Tensor
+    grid: Pictures
+    things: Tensor
+    more: Pictures
     captions: Tensor
+
+    def pick_more(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Pick other icons, every style as often."""
+        weights = 1 / self.more.styles.bincount().float()[self.more.styles]
+        return torch.multinomial(weights.cpu(), batch, generator=generator).to(weights.device)
 
 
 def caption_table(judge: Judge, tokenizer: Any, seed: int) -> Tensor:
@@ -95,15 +115,15 @@ def caption_table(judge: Judge, tokenizer: Any, seed: int) -> Tensor:
 
 def judge_loss(judge: Judge, course: Course, generator: torch.Generator, batch: int) -> Tensor:
     """Sum the classifiers' losses and the contrastive one (arXiv 2103.00020) on a random batch."""
-    grid = course.grid
-    device = grid.pixels.device
-    pick = torch.randint(len(grid.pixels), (batch,), generator=generator).to(device)
-    other = torch.randint(len(course.more), (batch,), generator=generator).to(device)
-    things, styles = grid.things[pick], grid.styles[pick]
-    # Palettes tell styles: only moved, hardly tinted.
-    faint = torch.cat([jitter(grid.pixels[pick], generator, 0.6), jitter(course.more[other], generator, 0.6)])
+    device = course.things.device
+    pick = torch.randint(len(course.things), (batch,), generator=generator).to(device)
+    other = course.pick_more(batch, generator)
+    things, styles = course.things[pick], course.grid.styles[pick]
+    pictures = course.grid.blend(pick, generator)
+    # Palettes and edges tell styles: moved, but neither tinted nor turned.
+    faint = nudge(torch.cat([pictures, course.more.blend(other, generator)]), generator)
     faint = faint + 0.02 * torch.randn(faint.shape, generator=generator).to(device)
-    strong = scramble(jitter(grid.pixels[pick], generator, 1.3), generator)
+    strong = scramble(jitter(pictures, generator, 1.3), generator)
     strong = strong + _noise(strong, generator)
     told = (torch.rand(batch, generator=generator) < 0.7).to(device)
     which = torch.randint(CAPTIONS, (batch,), generator=generator).to(device)
@@ -116,7 +136,7 @@ def judge_loss(judge: Judge, course: Course, generator: torch.Generator, batch: 
         fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~told[None])
         loss = _soft(logits, fits.float()) + _soft(logits.T, fits.T.float())
         loss = loss + F.cross_entropy(judge.thing(F.dropout(seen, 0.2)).float(), things, label_smoothing=0.1)
-        truth = torch.cat([styles, course.more_styles[other]])
+        truth = torch.cat([styles, course.more.styles[other]])
         return loss + F.cross_entropy(judge.style(F.dropout(look, 0.2)).float(), truth, label_smoothing=0.05)
 
 

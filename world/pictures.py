@@ -34,7 +34,7 @@ RELEASES = {
     "streamline-emojis": "1.2.4",
 }
 
-MORE = 420  # other icons of each style, for the judge to learn styles from
+MORE = 900  # other icons of each style, for the judge to learn styles from
 
 Progress = Callable[[int, int, str], None]
 
@@ -135,7 +135,7 @@ def _draw(svg: str, size: int) -> npt.NDArray[np.uint8]:
 
 def load_more(cache: Path, size: int, progress: Progress) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Give other icons of each style, which are none of the world's things, and their styles by number."""
-    saved = cache / f"more-{size}.npz"
+    saved = cache / f"more-{size}-{MORE}.npz"
     if not saved.is_file():
         pictures, numbers = [], []
         for s, style in enumerate(STYLES):

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,23 @@ from stylus_gen.world.base import (
 )
 from stylus_gen.world.captions import build_tokenizer
 from stylus_gen.world.catalogue import catalogue
-from stylus_gen.world.clip import Clip, build_text_tower, clip_loss, load_clip, save_clip, split
+from stylus_gen.world.clip import Clip, Lesson, build_text_tower, clip_loss, load_clip, save_clip, split
 from stylus_gen.world.clip import examine as examine_clip
-from stylus_gen.world.judge import Course, Judge, caption_table, examine, judge_loss, load_judge, save_judge, save_truth
+from stylus_gen.world.judge import (
+    Course,
+    Judge,
+    Pictures,
+    caption_table,
+    examine,
+    judge_loss,
+    load_judge,
+    save_judge,
+    save_truth,
+)
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.pictures import Grid, load_grid, load_more
 from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS, UNSEEN
-from stylus_gen.world.vae import build_vae, decoder_loss, encode, vae_loss
+from stylus_gen.world.vae import build_vae, decode_again, decoder_loss, encode, vae_loss
 
 SEED = 7
 BASE_STEPS = 1800
@@ -93,28 +103,40 @@ def train_clip(shop: Workshop) -> None:
 
 
 def train_judge(shop: Workshop) -> None:
-    """Train the judge's image towers against the frozen text tower, and examine it."""
+    """Train the judge's image towers against the frozen text tower, and examine it on pictures it has not seen."""
     folder = shop.cache / "judge"
     if (folder / "judge.json").is_file():
         return
     clip, tokenizer = load_clip(shop.cache / "clip")
     torch.manual_seed(SEED)
     judge = Judge(clip.text.requires_grad_(False)).to(shop.device)
+    vae = load_vae(shop)
     seen, kept = (lesson.to(shop.device) for lesson in split(shop.grid))
-    more, styles = load_more(shop.cache.parent, shop.grid.size, show)
-    course = Course(
-        seen, to_pixels(more).to(shop.device), torch.from_numpy(styles).to(shop.device),
-        caption_table(judge, tokenizer, SEED),
-    )  # fmt: skip
-    schedule, began = shop.schedule(1250, 2e-3, 60), time.monotonic()
+    course = judge_course(shop, judge, tokenizer, vae, seen)
+    schedule, began = shop.schedule(3000, 2e-3, 60), time.monotonic()
     loss = fit(
         judge, lambda g: judge_loss(judge, course, g, 48), schedule,
         seed=SEED, checkpoint=shop.cache / "judge.ckpt.safetensors", progress=show, label="judge",
     )  # fmt: skip
     facts = examine(judge, kept)
+    decoded = examine(judge, replace(kept, pixels=decode_again(vae, kept.pixels)))
     save_judge(judge, tokenizer, folder, facts)
-    note(shop, "judge", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss, held_out=facts)
-    show(schedule.steps, schedule.steps, f"judge on held-out pictures: {facts}")
+    note(
+        shop, "judge", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss,
+        held_out=facts, held_out_decoded=decoded,
+    )  # fmt: skip
+    show(schedule.steps, schedule.steps, f"judge on held-out pictures: {facts}; decoded: {decoded}")
+
+
+def judge_course(shop: Workshop, judge: Judge, tokenizer: Any, vae: Any, seen: Lesson) -> Course:
+    """Gather what the judge learns from."""
+    more, styles = load_more(shop.cache.parent, shop.grid.size, show)
+    others = to_pixels(more).to(shop.device)
+    return Course(
+        Pictures(seen.pixels, decode_again(vae, seen.pixels), seen.styles), seen.things,
+        Pictures(others, decode_again(vae, others), torch.from_numpy(styles).to(shop.device)),
+        caption_table(judge, tokenizer, SEED),
+    )  # fmt: skip
 
 
 def train_vae(shop: Workshop) -> None:

@@ -72,3 +72,10 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
     latents = torch.cat([vae.encode(chunk).latent_dist.mean for chunk in pixels.to(vae.device).split(64)])
     scaled: Tensor = latents * vae.config.scaling_factor
     return scaled
+
+
+@torch.no_grad()
+def decode_again(vae: Any, pixels: Tensor) -> Tensor:
+    """Give pictures (n, 3, h, w) as the autoencoder gives them back."""
+    latents = encode(vae, pixels) / vae.config.scaling_factor
+    return torch.cat([vae.decode(chunk).sample.clamp(-1, 1) for chunk in latents.split(64)])

@@ -6,43 +6,29 @@ of the true ones it holds only the judge's vectors.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from stylus_gen.eval.scores import Scores, bootstrap, mean_row, score
+from stylus_gen.eval.world_pictures import SEED, Drawing, Easel, Progress, Weights
 from stylus_gen.world import adapters_path, base_path, judge_path
 from stylus_gen.world.catalogue import WEIGHT, catalogue
 from stylus_gen.world.exam import Question, Size, questions, sound
 
 if TYPE_CHECKING:
-    from stylus_gen.tools.diffusion.studio import Studio
     from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.plan import Plan
 
-Progress = Callable[[int, int, str], None]
 Planning = Callable[[str], "Plan"]
-Weights = tuple[tuple[str, float], ...]
-"""File stems and weights, sorted: what one picture is drawn with."""
 
 ARMS = ("base", "by_hand", "planned", "random", "nearest")
-SWEPT = ("glossy_3d_r8", "bw_stencil_r8", "ink_comic_r8", "penguin_world")
-SWEEP_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5)
-SEED = 20261121
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One question as one arm draws it."""
-
-    question: Question
-    prompt: str
-    weights: Weights
+SWEPT = ("glossy_3d_r8", "bw_stencil_r8", "ink_comic_r8", "simple_sticker_r8")
+SWEEP_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.35, 1.5)
+SWEEP_PROMPTS = 10
 
 
 def evaluate_world(
@@ -57,30 +43,37 @@ def evaluate_world(
 ) -> dict[str, Any]:
     """Draw and score all arms; write ``world.json`` and the contact sheet ``world.png`` into ``out``.
 
-    ``plan`` makes a plan of a prompt, as `Stylus.plan` does. ``seeds`` are drawn for every prompt in every arm.
+    ``plan`` makes a plan of a prompt, as `Stylus.plan` does. ``seeds`` are drawn for every prompt in every arm. What
+    an earlier run drew into ``out`` with the same weights is not drawn again.
     """
     from stylus_gen.eval.world_sheet import write_results
-    from stylus_gen.tools.diffusion.studio import open_studio
     from stylus_gen.world.judge import load_judge, load_truth
 
     judge = load_judge(judge_path())
     truth, facts = load_truth(judge_path())
     asked = questions(truth.pairs, SEED, size or Size())
-    studio = open_studio(str(base_path()), family="world")
-    files = {path.stem: path for path in adapters_path().glob("*.safetensors")}
     arms = _arms(asked, plan, embedder, progress)
-    scores: dict[str, Scores] = {}
-    pictures: dict[str, npt.NDArray[np.float32]] = {}
-    for i, (arm, drawings) in enumerate(arms.items()):
-        progress(i, len(arms) + 1, f"drawing {arm}")
-        pictures[arm] = draw_all(drawings, studio, files, seeds)
-        scores[arm] = score([d.question for d in drawings], pictures[arm], judge, truth)
-    report = {**summarise(asked, scores), "judge": facts, "seeds": seeds}
+    swept = _sweeps(asked) if sweeps else {}
+    easel = _easel(out / "pictures", seeds)
+    easel.draw([d for drawings in (*arms.values(), *swept.values()) for d in drawings], progress)
+
+    def scored(drawings: Sequence[Drawing]) -> Scores:
+        return score([d.question for d in drawings], easel.read(drawings), judge, truth)
+
+    report = {**summarise(asked, {arm: scored(drawings) for arm, drawings in arms.items()}), "judge": facts}
+    report |= {"seeds": seeds, "prompts": len(asked)}
     if sweeps:
-        progress(len(arms), len(arms) + 1, "weight sweeps")
-        report["sweeps"] = {stem: _sweep(stem, asked, studio, files, judge, truth) for stem in SWEPT}
-    write_results(report, arms, pictures, out)
+        report["sweeps"] = {stem: _sweep_rows(drawings, scored(drawings)) for stem, drawings in swept.items()}
+    write_results(report, arms, easel, out)
     return report
+
+
+def _easel(folder: Path, seeds: int) -> Easel:
+    from stylus_gen.tools.diffusion.studio import open_studio
+
+    files = {path.stem: path for path in adapters_path().glob("*.safetensors")}
+    edition = hashlib.sha256((adapters_path().parent / "manifest.json").read_bytes()).hexdigest()
+    return Easel(open_studio(str(base_path()), family="world"), files, edition, folder, seeds)
 
 
 def _arms(
@@ -113,8 +106,6 @@ def _planned(question: Question, plan: Plan) -> Drawing:
 
 
 def _stems_by_hash() -> dict[str, str]:
-    import json
-
     folder = adapters_path()
     hashes = json.loads((folder.parent / "manifest.json").read_text("utf-8"))
     return {h: Path(name).stem for name, h in hashes.items() if name.endswith(".safetensors")}
@@ -128,43 +119,14 @@ def _nearest(prompts: Sequence[str], embedder: Embedder) -> list[str]:
     return [entries[i].stem for i in best]
 
 
-def draw_all(
-    drawings: Sequence[Drawing], studio: Studio, files: dict[str, Path], seeds: int, batch: int = 16
-) -> npt.NDArray[np.float32]:
-    """Draw every drawing from each seed: float (drawings, seeds, h, w, 3) in [0, 1]. Same adapters share a batch."""
-    groups: dict[Weights, list[tuple[int, int]]] = {}
-    for i, drawing in enumerate(drawings):
-        groups.setdefault(drawing.weights, []).extend((i, s) for s in range(seeds))
-    done: dict[tuple[int, int], npt.NDArray[np.float32]] = {}
-    with studio.lock, studio.given_back():
-        for weights, cells in groups.items():
-            studio.runtime.apply([(studio.shelf.get(files[stem]), weight) for stem, weight in weights])
-            for start in range(0, len(cells), batch):
-                part = cells[start : start + batch]
-                images = _draw([drawings[i].prompt for i, _ in part], [s for _, s in part], studio)
-                done.update(zip(part, images, strict=True))
-    return np.stack([np.stack([done[i, s] for s in range(seeds)]) for i in range(len(drawings))])
-
-
-def _draw(prompts: list[str], seeds: list[int], studio: Studio) -> npt.NDArray[np.float32]:
-    import torch
-
-    of = studio.defaults
-    made = studio.pipe(
-        prompts,
-        num_inference_steps=of.steps,
-        guidance_scale=of.guidance,
-        generator=[torch.Generator("cpu").manual_seed(SEED + s) for s in seeds],
-        output_type="np",
-    )
-    images: npt.NDArray[np.float32] = made.images.astype(np.float32)
-    return images
-
-
 def summarise(asked: Sequence[Question], scores: dict[str, Scores]) -> dict[str, Any]:
-    """Average the scores over the prompts that ask for something, over unseen things, and over what needs nothing."""
+    """Average the scores over the prompts that ask for something, over each sort of them, and over the rest.
+
+    ``held_out`` are styles of things that the base knows, ``unseen`` things that it does not, alone and in a style.
+    """
     rows = {
         "arms": [q.sort != "plain" for q in asked],
+        "held_out": [q.sort == "style" for q in asked],
         "unseen": [q.sort in ("unseen", "both") for q in asked],
         "no_adapter_needed": [q.sort == "plain" for q in asked],
     }
@@ -177,15 +139,25 @@ def summarise(asked: Sequence[Question], scores: dict[str, Scores]) -> dict[str,
     return {**report, "intervals": intervals}
 
 
-def _sweep(
-    stem: str, asked: Sequence[Question], studio: Studio, files: dict[str, Path], judge: Any, truth: Any
-) -> list[dict[str, float]]:
-    """Draw up to four of an adapter's prompts at every weight; a row of scores a weight."""
-    mine = [q for q in asked if stem in q.by_hand and len(q.by_hand) == 1][:4]
-    drawings = [Drawing(q, q.prompt, ((stem, w),) if w else ()) for w in SWEEP_WEIGHTS for q in mine]
-    scored = score([d.question for d in drawings], draw_all(drawings, studio, files, 1), judge, truth)
-    rows = []
-    for k, weight in enumerate(SWEEP_WEIGHTS):
-        chosen = [k * len(mine) <= i < (k + 1) * len(mine) for i in range(len(drawings))]
-        rows.append({"weight": weight, **mean_row(scored, chosen)})
-    return rows
+def _sweeps(asked: Sequence[Question]) -> dict[str, list[Drawing]]:
+    """List held-out prompts of some styles, and of unseen things, with their adapter at every weight in turn."""
+    mine = {stem: [q for q in asked if q.by_hand == (stem,)] for stem in SWEPT}
+    mine["subjects"] = [q for q in asked if q.sort == "unseen"]
+    return {
+        name: [
+            Drawing(q, q.prompt, ((q.by_hand[0], weight),) if weight else ())
+            for weight in SWEEP_WEIGHTS
+            for q in group[:SWEEP_PROMPTS]
+        ]
+        for name, group in mine.items()
+        if group
+    }
+
+
+def _sweep_rows(drawings: Sequence[Drawing], scores: Scores) -> list[dict[str, Any]]:
+    """Average the scores of the prompts at each weight."""
+    prompts = len(drawings) // len(SWEEP_WEIGHTS)
+    return [
+        {"weight": weight, "prompts": prompts, **mean_row(scores, [i // prompts == k for i in range(len(drawings))])}
+        for k, weight in enumerate(SWEEP_WEIGHTS)
+    ]

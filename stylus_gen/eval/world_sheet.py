@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from stylus_gen.eval.scores import NAMES
 from stylus_gen.sheet import Row, write_sheet
 
 if TYPE_CHECKING:
-    from stylus_gen.eval.world import Drawing
+    from stylus_gen.eval.world_pictures import Drawing, Easel
 
 SHOWN = 3  # prompts of each sort on the sheet
 
@@ -22,7 +19,7 @@ SHOWN = 3  # prompts of each sort on the sheet
 def write_results(
     report: dict[str, Any],
     arms: Mapping[str, Sequence[Drawing]],
-    pictures: Mapping[str, npt.NDArray[np.float32]],
+    easel: Easel,
     out: Path,
 ) -> None:
     """Write ``world.json`` and ``world.png``."""
@@ -32,7 +29,7 @@ def write_results(
     shown = [i for sort in ("style", "unseen", "both", "plain") for i in _spread([q.sort == sort for q in asked])]
     rows = []
     for i in shown:
-        groups = [_save(pictures[arm][i], out / "pictures", f"{arm}-{i}") for arm in arms]
+        groups = [easel.paths(drawings[i]) for drawings in arms.values()]
         chosen = ", ".join(stem for stem, _ in arms["planned"][i].weights) or "no adapter"
         rows.append(Row(asked[i].prompt, f"planned: {chosen}", groups))
     write_sheet(out / "world.png", list(arms), rows)
@@ -43,21 +40,10 @@ def _spread(mask: Sequence[bool]) -> list[int]:
     return where[:: max(1, len(where) // SHOWN)][:SHOWN]
 
 
-def _save(images: npt.NDArray[np.float32], folder: Path, stem: str) -> list[Path]:
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for s, image in enumerate(images):
-        paths.append(folder / f"{stem}-{s}.png")
-        Image.fromarray((image * 255).round().astype(np.uint8)).save(paths[-1])
-    return paths
-
-
 def table_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """List the arms as rows of text, "mean [low, high]" for every score, for the terminal."""
     rows = []
-    for part in ("arms", "unseen", "no_adapter_needed"):
+    for part in ("arms", "held_out", "unseen", "no_adapter_needed"):
         for arm, row in report[part].items():
             spans = report["intervals"][part][arm]
             rows.append((part.replace("_", " "), arm, *(_cell(row[name], spans[name]) for name in NAMES)))
