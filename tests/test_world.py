@@ -136,6 +136,23 @@ def test_the_shipped_world_is_within_sixty_megabytes_and_holds_the_whole_catalog
     assert {p.stem for p in adapters_path().glob("*.safetensors")} == {e.stem for e in catalogue()}
 
 
+def test_no_configuration_names_the_machine_that_trained_it() -> None:
+    assert not [p for p in base_path().rglob("*.json") if "_name_or_path" in json.loads(p.read_text("utf-8"))]
+
+
+def test_what_was_drawn_for_the_evaluation_is_not_drawn_again(tmp_path: Path) -> None:
+    from stylus_gen.eval.world_pictures import Drawing, Easel
+    from stylus_gen.tools.diffusion.studio import open_studio
+
+    plain = next(q for q in questions(frozenset(), 1, Size(plain=1)) if q.sort == "plain")
+    drawn: list[int] = []
+    easel = Easel(open_studio(str(base_path()), family="world"), {}, "as shipped", tmp_path / "pictures", seeds=2)
+    for _ in range(2):
+        easel.draw([Drawing(plain, plain.prompt, ())], lambda done, total, message: drawn.append(total))
+    assert drawn == [2]
+    assert easel.read([Drawing(plain, plain.prompt, ())]).shape == (1, 2, 32, 32, 3)
+
+
 def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> None:
     from stylus_gen.eval.world import ARMS, evaluate_world
     from stylus_gen.tools.embed import minilm
