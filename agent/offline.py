@@ -30,9 +30,9 @@ class Thresholds(NamedTuple):
     accident. And a ``character`` needs more: a wrong face spoils a picture, a missing one does not.
     """
 
-    usual: float = 0.15
+    usual: float = 0.2
     sentences: float = 0.9
-    character: float = 0.6
+    character: float = 0.5
 
     def of(self, candidate: Candidate, *, asked: bool) -> float:
         """Say how likely a candidate must be; ``asked`` is what `is_asked` says of it."""
