@@ -33,7 +33,7 @@ from stylus_gen.tools.embed import Embedder, minilm
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.search import gather
 from stylus_gen.tools.search.features import NAMES
-from stylus_gen.tools.search.fusion import WEIGHTS, shares
+from stylus_gen.tools.search.fusion import CONCEPT_WEIGHTS, NAMING, WEIGHTS, Weights, shares
 from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.adapters import count_cards
@@ -44,7 +44,13 @@ Floats = NDArray[np.float32]
 Term = tuple[str, bool]
 """A feature: its value, or (True) its share of the best candidate's."""
 
-TERMS: list[Term] = [(name, bool(part)) for name, pair in WEIGHTS.items() for part in (0, 1) if pair[part]]
+
+def terms_of(weights: Weights) -> list[Term]:
+    """List what a table of weights weighs."""
+    return [(name, bool(part)) for name, pair in weights.items() for part in (0, 1) if pair[part]]
+
+
+TERMS = terms_of(WEIGHTS)
 GROUPS = {
     "names and triggers": ("trigger share", "name share", "own name", "own trigger"),
     "BM25 of the fields": ("description", "examples", "fields"),
@@ -56,6 +62,8 @@ GROUPS = {
 }
 """Features that say the same sort of thing, left out together by ``--ablate``."""
 VARIANTS = (*FIELDS, "short")
+CONCEPT = "concept"
+"""The variant of a concept of a real prompt, with the adapters that its words name; mostly none of them was used."""
 SUBJECTS = ("a fox, {}", "a girl in a garden, {}", "portrait of a knight standing on a hill at sunset, {} style")
 SHORT = 45
 """Cards whose trigger is put into each of the subjects."""
@@ -101,7 +109,7 @@ class Table:
 
 
 def collect(db: Database, embedder: Embedder, prompts: Sequence[Prompt], progress: Progress) -> list[Question]:
-    """Ask search for the candidates of every prompt, with and without its trigger words, and of short ones."""
+    """Ask search for the candidates of every prompt, with and without its triggers, of concepts, and of short ones."""
     kinds, where = read_kinds(db), filters(None, POLICY, None)
     asked = [(prompt, variant, getattr(prompt, field)) for prompt in prompts for variant, field in FIELDS.items()]
     asked += [(prompt, "short", prompt.text) for prompt in short_prompts(db)]
@@ -111,6 +119,9 @@ def collect(db: Database, embedder: Embedder, prompts: Sequence[Prompt], progres
             found = gather.gather(conn, embedder, text or " ", segment_prompt(text) if text.strip() else [], where)
             group, keys = group_of(text, prompt.used, kinds), tuple(row.model_key for row in found.rows)
             questions.append(Question(prompt, variant, group, keys, found.features[0]))
+            for features in found.features[1:] if variant == "with_triggers" else ():
+                named = np.flatnonzero((features[:, NAMING] > 0).any(axis=1))
+                questions.append(Question(prompt, CONCEPT, group, tuple(keys[j] for j in named), features[named]))
             progress(i + 1, len(asked), "searching")
     return questions
 
@@ -233,14 +244,24 @@ def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
         print(json.dumps({name: round(value, 3) for name, value in row.items()}))
 
 
-def paste(weights: NDArray[np.float64]) -> None:
+def paste(table: Weights, weights: NDArray[np.float64]) -> None:
     """Print weights as they stand in tools/search/fusion.py."""
-    pairs = {name: [0.0, 0.0] for name in WEIGHTS}
-    for (name, share), weight in zip(TERMS, weights[:-1], strict=True):
+    pairs = {name: [0.0, 0.0] for name in table}
+    for (name, share), weight in zip(terms_of(table), weights[:-1], strict=True):
         pairs[name][share] = round(float(weight), 3)
     for name, (value, share) in pairs.items():
         print(f'    "{name}": ({value or 0}, {share or 0}),')
     print(f"NONE = {round(float(weights[-1]), 3)}")
+
+
+def fit_concepts(questions: Sequence[Question]) -> None:
+    """Learn the weights of concepts; print where the adapter used comes, of those that are found, and reliability."""
+    answers = cross_validate(questions, terms_of(CONCEPT_WEIGHTS))
+    row: dict[str, Any] = figures([a for q, a in zip(questions, answers, strict=True) if q.right.any()])
+    print(f"concepts: n={len(questions)}, {row['r_at']} where it is found, ECE {calibration_error(answers):.3f}")
+    for bucket in reliability([a.chance for a in answers], [a.right for a in answers]):
+        print(json.dumps({name: round(value, 3) for name, value in bucket.items()}))
+    paste(CONCEPT_WEIGHTS, learn(tabulate(questions, terms_of(CONCEPT_WEIGHTS))))
 
 
 def main() -> None:
@@ -258,12 +279,14 @@ def main() -> None:
     with open_database(None, args.home) as db, progress_bar() as progress:
         if not count_cards(db):
             import_adapters(db, args.adapters, embedder=embedder, progress=progress)
-        questions = collect(db, embedder, prompts, progress)
+        collected = collect(db, embedder, prompts, progress)
+    fit_concepts([question for question in collected if question.variant == CONCEPT and question.keys])
+    questions = [question for question in collected if question.variant != CONCEPT]
     weights = learn(tabulate(questions, TERMS))
     answers = cross_validate(questions, TERMS)
     print("cross-validated:", summary(questions, answers), flush=True)
     show(questions, answers)
-    paste(weights)
+    paste(WEIGHTS, weights)
     for group, names in GROUPS.items() if args.ablate else ():
         kept = [name not in names for name, _ in TERMS]
         terms = [term for term, keep in zip(TERMS, kept, strict=True) if keep]
