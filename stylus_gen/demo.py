@@ -16,7 +16,7 @@ PROMPTS = {
     "plain, the base knows it": "a cat",
     "a style": "a rocket, black and white stencil style",
     "a thing the base never saw": "a penguin",
-    "both": "a dog, glossy 3D style",
+    "both": "a penguin, glossy 3D style",
     "nothing fits": "the sound of rain on a Tuesday",
 }
 SEED = 7
