@@ -211,5 +211,6 @@ def _examples(shared: Shared, query: Query) -> Floats:
     unshared = UNSHARED * np.maximum(shared.length[at] - shared.words[at].sum(1), 0)
     whole = query.idf @ query.masks[0] + unshared + 1e-9
     neighbours = shared.pairs[at] / 2
-    likeness = shared.words[at] @ query.idf + shared.exact[at] + neighbours
+    with np.errstate(invalid="ignore"):  # BLAS may raise the flag for lanes that it pads; all numbers here are finite
+        likeness = shared.words[at] @ query.idf + shared.exact[at] + neighbours
     return _best_unit(np.stack([likeness, neighbours]) / whole, shared.document[at], len(shared.lengths))
