@@ -37,6 +37,8 @@ def compose(state: State, context: AgentContext) -> Plan:
         seed=request.seed,
         coverage=_coverage(concepts, assignments),
         policy=request.policy,
+        banned=request.banned,
+        max_adapters=request.max_adapters,
         verdict=_verdict(assignments, request.policy, context),
         warnings=tuple(_warnings(state)),
         planner=_planner(state, context),

@@ -114,7 +114,8 @@ def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
         case Accept():
             return plan
         case Drop():
-            return _without(plan, {_find(plan, edit.adapter)}, context)
+            gone = _find(plan, edit.adapter)
+            return _without(plan, {gone}, context, banned=(*plan.banned, plan.assignments[gone].adapter_id))
         case Weigh():
             return _weigh(plan, _find(plan, edit.adapter), edit.weight, context)
         case Reseed():
@@ -131,10 +132,11 @@ def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
             return run(State(request=request, concepts=concepts), context)
         case Pin():
             more = len(plan.assignments) + 1
-            return _replan(plan, context, set(), pinned=(edit.adapter,), max_adapters=min(10, max(4, more)))
+            cap, banned = min(10, max(plan.max_adapters, more)), tuple(b for b in plan.banned if b != edit.adapter)
+            return _replan(plan, context, set(), pinned=(edit.adapter,), max_adapters=cap, banned=banned)
         case Ban():
             gone = _find(plan, edit.adapter)
-            return _replan(plan, context, {gone}, banned=(plan.assignments[gone].adapter_id,))
+            return _replan(plan, context, {gone}, banned=(*plan.banned, plan.assignments[gone].adapter_id))
         case Add():
             return _replan(plan, context, set(), prompt=f"{plan.prompt}, {edit.words}")
         case _:
@@ -175,7 +177,7 @@ def _untrigger(plan: Plan, words: str, context: AgentContext) -> Plan:
 
 def _remove(plan: Plan, words: str, context: AgentContext) -> Plan:
     """Cut words out of the prompt with what joined them to it: an article, a preposition, a comma."""
-    joint = r"(?:[\s,]+(?:and|with|wearing|in|on|of|a|an|the|his|her|its))*[\s,]*"
+    joint = r"(?:(?:^|[\s,]+)(?:and|with|wearing|in|on|of|a|an|the|his|her|its))*[\s,]*"
     cut = re.search(joint + r"\b" + re.escape(words) + r"\b", plan.prompt, re.IGNORECASE)
     prompt = (plan.prompt[: cut.start()] + plan.prompt[cut.end() :]).strip(" ,") if cut else ""
     if not prompt:
@@ -203,7 +205,7 @@ def _replace(plan: Plan, prompt: str) -> tuple[Concept, ...]:
 
 
 def _request(plan: Plan, **facts: Any) -> PlanRequest:
-    names = ("prompt", "images", "seed", "family", "base", "policy", "negative_prompt")
+    names = ("prompt", "images", "seed", "family", "base", "policy", "negative_prompt", "banned", "max_adapters")
     known = {name: getattr(plan, name) for name in names}
     return PlanRequest(**{**known, **facts})
 

@@ -23,6 +23,8 @@ LESS, MORE = 0.7, 1.3
 MOST = 1.5
 """Weight above which "more" does not go."""
 
+MOST_IMAGES = 64
+
 _WORDS = r"(?:the |a |an |any |that |this )?(.+)"
 _COUNT = re.compile(r"\b(\d{1,2}) (?:images|pictures|versions|variants)\b")
 _SEED = re.compile(r"\bseed\s*(?:=|to|of)?\s*(\d{1,10})\b")
@@ -78,6 +80,8 @@ def read_followup(plan: Plan, text: str) -> list[Edit]:
 def _clause(plan: Plan, clause: str) -> list[Edit]:
     line = clause.casefold()
     if match := _COUNT.search(line):
+        if not 1 <= int(match[1]) <= MOST_IMAGES:
+            raise BadRequest(f"{match[1]} images cannot be drawn: ask for 1 to {MOST_IMAGES}")
         return [Count(images=int(match[1]))]
     if match := _SEED.search(line):
         return [Reseed(seed=int(match[1]) % 2**32)]
@@ -100,7 +104,7 @@ def _scale(plan: Plan, what: str, factor: float) -> list[Edit]:
     if not meant:
         names = ", ".join(repr(a.name) for a in plan.assignments) or "none"
         raise BadRequest(f"no adapter of the plan is for {what!r}; its adapters are {names}")
-    return [Weigh(adapter=a.adapter_id, weight=round(min(a.weight * factor, MOST), 2)) for a in meant]
+    return [Weigh(adapter=a.adapter_id, weight=round(min(a.weight * factor, max(MOST, a.weight)), 2)) for a in meant]
 
 
 def _leave_out(plan: Plan, what: str) -> list[Edit]:

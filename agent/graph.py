@@ -18,13 +18,14 @@ from stylus_gen.agent.compose import compose
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.desk import open_candidates
 from stylus_gen.agent.offline import OFFLINE
-from stylus_gen.agent.pins import pin
+from stylus_gen.agent.pins import pin, rules_of
 from stylus_gen.agent.planner import ModelFailed
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.stage import next_calls, stage_of
 from stylus_gen.agent.state import State
 from stylus_gen.agent.tools import Fault, use_tool
 from stylus_gen.tools.plan import Plan, Tokens
+from stylus_gen.tools.prune import prune
 
 FAULTS = 2
 """Mistakes that are sent back; the next one hands over to the offline planner."""
@@ -73,8 +74,9 @@ def _graph() -> Graph:
 
 
 def pin_adapters(state: State, runtime: Runtime[AgentContext]) -> Update:
-    """Check the pinned adapters before anything is spent."""
-    return {"pinned": [*state.pinned, *pin(state.request, runtime.context.cards)]}
+    """Check the pinned adapters before anything is spent; what a plan held before gives way to its likes among them."""
+    pins = [*pin(state.request, runtime.context.cards), *state.pinned]
+    return {"pinned": list(prune(pins, rules_of(state.model_copy(update={"pinned": pins}))).kept)}
 
 
 def think(state: State, runtime: Runtime[AgentContext]) -> Update:

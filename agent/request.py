@@ -50,6 +50,8 @@ class PlanRequest(Record):
             )
         if "\0" in prompt:
             raise BadRequest("the prompt holds a NUL character; remove it")
+        if not prompt.isascii() and any("\ud800" <= c <= "\udfff" for c in prompt):
+            raise BadRequest("the prompt holds bytes that are no text in UTF-8; remove them")
         return prompt
 
     @field_validator("family", mode="before")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from stylus_gen.agent.desk import NAME, quote
 from stylus_gen.agent.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh
@@ -68,7 +68,7 @@ def read_answer(plan: Plan, message: AIMessage) -> list[Edit]:
         changes = [c for call in message.tool_calls for c in EditPlan.model_validate(call["args"]).edits]
         ids = {handle: a.adapter_id for handle, a in zip(_handles(plan), plan.assignments, strict=True)}
         edits = [_EDITS[change.action](change, ids) for change in changes]
-    except (ValidationError, KeyError) as error:
+    except (KeyError, ValueError, OverflowError) as error:  # pydantic's too; a number may be NaN or infinite
         raise BadRequest(f"the model's reading of the line is no edit of this plan ({type(error).__name__})") from None
     if not edits:
         raise BadRequest("the model found no change to the plan in the line")

@@ -194,7 +194,7 @@ class Stylus:
     def plan(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> Plan:
         """Choose adapters, weights and masks for a prompt, and say why.
 
-        ``more`` are the other fields of `PlanRequest`: negative_prompt, diversity, control, and ``pinned`` and
+        ``more`` are the other fields of `PlanRequest`: negative_prompt, diversity, and ``pinned`` and
         ``banned`` adapters by id, hash or name. A seed that is not given is drawn at random and recorded in the plan.
         """
         return self.plan_request(self.request(prompt, images=images, seed=seed, **more))
@@ -206,24 +206,30 @@ class Stylus:
         return plan_prompt(request, self._context)
 
     def request(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> PlanRequest:
-        """Make the request of a plan, the settings filled in, for `plan` and for ``threads.plan``."""
+        """Make the request of a plan, the settings filled in, for `plan` and for ``threads.plan``.
+
+        Raises BadRequest naming each field that is wrong.
+        """
         from stylus_gen.agent.request import Budget, PlanRequest
 
         of = self.settings
         self._stock()
         for choice in ("pinned", "banned"):
             more[choice] = tuple(self.card(adapter).id for adapter in more.get(choice, ()))
-        return PlanRequest(
-            prompt=prompt,
-            images=images,
-            seed=secrets.randbits(32) if seed is None else seed,
-            family=self.family,
-            base=self.settings.base,
-            policy=self.policy,
-            max_adapters=of.max_adapters,
-            budget=Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
-            **more,
-        )
+        try:
+            return PlanRequest(
+                prompt=prompt,
+                images=images,
+                seed=secrets.randbits(32) if seed is None else seed,
+                family=self.family,
+                base=self.settings.base,
+                policy=self.policy,
+                max_adapters=of.max_adapters,
+                budget=Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
+                **more,
+            )
+        except ValidationError as error:
+            raise BadRequest(f"the request: {faults(error)}") from None
 
     def revise(self, thread: str, line: str) -> Plan:
         """Change a thread's plan by a line such as "less of the style"; "accept" ends the wait for approval."""
@@ -351,19 +357,21 @@ class Stylus:
         return {i: path for i, path in paths.items() if path}
 
     def _stock(self) -> None:
-        """Make sure that the store holds adapters for the base; the small world brings its own.
+        """Make sure that the store holds adapters for the base; the shipped small world brings its own.
 
         Raises BadRequest if there is none.
         """
-        from stylus_gen.tools.store.adapters import count_families
+        from stylus_gen.tools.store.adapters import count_families, get_cards
 
+        if self.family == "world" and self.settings.base is None:
+            from stylus_gen.world import adapter_stems, adapters_path
+
+            shipped = list(adapter_stems())
+            if len(get_cards(self.database, shipped)) < len(shipped):
+                self.import_adapters(adapters_path())
+            return
         counts = count_families(self.database)
         if any(counts.get(family) for family in usable_families(self.family)):
-            return
-        if self.family == "world":
-            from stylus_gen.world import adapters_path
-
-            self.import_adapters(adapters_path())
             return
         have = ", ".join(f"{family} {n}" for family, n in counts.items()) or "nothing"
         raise BadRequest(

@@ -27,11 +27,16 @@ app = typer.Typer(
 )
 app.add_typer(eval_app, name="eval")
 
+INTERRUPTED = 130
+
 Prompt = Annotated[str, typer.Argument(help="What to draw.", show_default=False)]
 Family = Annotated[str | None, typer.Option(help="The base model's family: sd15, sdxl, flux, …", show_default=False)]
 Base = Annotated[str | None, typer.Option(help="A diffusers folder or hub id.", show_default=False)]
 Images = Annotated[int, typer.Option("--images", "-n", min=1, max=64, help="How many pictures.")]
-Seed = Annotated[int | None, typer.Option(help="The first picture's seed; random if not given.", show_default=False)]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**32 - 1, help="The first picture's seed; random if not given.", show_default=False),
+]
 Profile = Annotated[str | None, typer.Option(help="personal, commercial or strict.", show_default=False)]
 Installed = Annotated[bool | None, typer.Option("--installed", help="Only adapters whose files are here.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.", show_default=False)]
@@ -40,7 +45,10 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it
 def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
     """Print a plan, and keep it in a file if asked to."""
     if out:
-        out.write_text(plan.model_dump_json(indent=2), encoding="utf-8")
+        try:
+            out.write_text(plan.model_dump_json(indent=2), encoding="utf-8")
+        except OSError as error:
+            raise BadRequest(f"the plan cannot go to {str(out)!r} ({error.strerror}): choose another --out") from None
     if as_json:
         return show_json(plan.model_dump(mode="json"))
     from stylus_gen.tables import plan_tables
@@ -166,6 +174,8 @@ def generate(
     """Draw a prompt, or a plan, with adapters that are here. Run it again to go on after an interruption."""
     if sum(map(bool, (prompt, plan, thread))) != 1:
         raise BadRequest("give one of: a prompt, --plan FILE, --thread NAME")
+    if not prompt and (images != 1 or seed is not None or negative):
+        raise BadRequest("--images, --seed and --negative are a prompt's; a plan or thread holds its own: revise it")
     drawing = {"steps": steps, "guidance": guidance, "width": width, "height": height, "scheduler": scheduler}
     who = {"family": family, "base": base, "model": model, "profile": profile}
     with opened(**drawing, **who, device=device, dtype=dtype, outputs=out, installed_only=True) as stylus:
@@ -274,9 +284,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except StylusError as error:
         print(f"stylus: {error.message}", file=sys.stderr)
         raise SystemExit(EXIT_CODES[type(error)]) from None
-    except KeyboardInterrupt:
-        print("stylus: stopped; what was done is kept, run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as stopped:  # typer turns Ctrl-C into this
+        if stopped.code == INTERRUPTED:
+            print("stylus: stopped; what was done is kept, run the same command to go on", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,6 +123,9 @@ def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: 
         (["import", "nowhere"], 2, "nowhere"),
         (["replay", "nowhere.png"], 2, "nowhere.png"),
         (["import", "pickle.pt"], 3, "is a pickle"),
+        (["generate", "--plan", "list.json", "--seed", "3"], 2, "revise it"),
+        (["plan", "a cat", "--out", "nowhere/plan.json"], 2, "--out"),
+        (["plan", "a \udcff cat"], 2, "UTF-8"),
         (["generate", "--plan", "list.json"], 2, "'list.json' is not a plan: Input"),
     ],
 )
@@ -159,6 +163,18 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(stylus: Run) -> None:
     assert states["database"]["state"] == "ok"
     assert states["adapters"]["state"] == "missing"
     assert "stylus import" in states["adapters"]["to_do"]
+
+
+def test_a_world_adapter_of_one_s_own_does_not_hide_those_that_are_shipped(
+    stylus: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stylus_gen.world import adapters_path
+
+    monkeypatch.setenv("STYLUS_FAMILY", "world")
+    (tmp_path / "mine").mkdir()
+    shutil.copy(adapters_path() / "penguin_world.safetensors", tmp_path / "mine")
+    assert stylus("import", "mine").code == 0
+    assert stylus("plan", "a penguin, glossy 3D style", "--json").json["assignments"] != []
 
 
 def test_hostile_names_reach_the_terminal_as_plain_text(stylus: Run, tmp_path: Path) -> None:

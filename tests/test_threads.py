@@ -47,6 +47,23 @@ def test_a_dropped_adapter_leaves_with_its_trigger_words_and_its_mask(plan: Plan
     assert len(edited.coverage.uncovered) == 1
 
 
+def test_what_was_banned_or_dropped_stays_away_through_later_edits(plan: Plan) -> None:
+    banned = edit_plan(edit_plan(plan, Ban(adapter="Fox"), CONTEXT), Drop(adapter="Snow"), CONTEXT)
+    assert {"Fox", "Snow"}.isdisjoint(names(edit_plan(banned, Add(words="a scarf"), CONTEXT)))
+    assert "Fox" in names(edit_plan(banned, Pin(adapter="fox"), CONTEXT))
+
+
+def test_later_edits_keep_to_the_cap_of_the_request() -> None:
+    plan = plan_prompt(ask(max_adapters=1), CONTEXT)
+    assert len(names(edit_plan(plan, Add(words="hatsune miku"), CONTEXT))) == 1
+
+
+@pytest.mark.parametrize("line", ["0 images", "99 images"])
+def test_a_number_of_images_that_cannot_be_drawn_is_refused(plan: Plan, line: str) -> None:
+    with pytest.raises(BadRequest, match="1 to 64"):
+        revise_plan(plan, line, CONTEXT)
+
+
 def test_a_weight_that_a_person_sets_stays_through_later_edits(plan: Plan) -> None:
     edited = edit_plan(plan, Weigh(adapter="Fox", weight=1.3), CONTEXT)
     edited = edit_plan(edited, Pin(adapter="miku"), CONTEXT)

@@ -155,6 +155,8 @@ class Plan(Record):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     coverage: Coverage = Coverage()
     policy: Policy = Policy()
+    banned: tuple[str, ...] = Field(default=(), description="adapter ids that no edit brings back")
+    max_adapters: int = Field(default=4, ge=0, le=10)
     verdict: Verdict
     warnings: tuple[str, ...] = ()
     planner: Planner

@@ -26,6 +26,12 @@ def adapters_path(data: Path = DATA) -> Path:
     return _checked(data, "adapters")
 
 
+def adapter_stems(data: Path = DATA) -> dict[str, str]:
+    """Map the SHA-256 of every shipped adapter, which is its id, to its file's stem."""
+    hashes: dict[str, str] = json.loads((data / "manifest.json").read_text("utf-8"))
+    return {h: Path(name).stem for name, h in hashes.items() if name.startswith("adapters/") and name.endswith("rs")}
+
+
 def judge_path(data: Path = DATA) -> Path:
     """Give the folder of the judge that scores pictures of this world, checked likewise."""
     return _checked(data, "judge")

@@ -15,7 +15,7 @@ app = typer.Typer(help="Measure it, on your own prompts and adapters too.", no_a
 
 Adapters = Annotated[Path, typer.Option(help="Civitai model objects: .jsonl.gz, .jsonl or .json.")]
 Gold = Annotated[Path, typer.Option(help="Prompts with the adapters used, one JSON object a line.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many prompts.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many prompts.", show_default=False)]
 
 
 def show_report(title: str, report: Mapping[str, Any], as_json: bool) -> None:
@@ -40,7 +40,9 @@ def _rows(report: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, obj
 def retrieval(
     adapters: Adapters,
     gold: Gold,
-    without_triggers: Annotated[bool, typer.Option(help="Show only the figures without trigger words.")] = False,
+    without_triggers: Annotated[
+        bool, typer.Option(help="Only the figures without trigger words; --json has both.")
+    ] = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
@@ -79,10 +81,15 @@ def world(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the sheet and the JSON go.")] = Path("outputs"),
     as_json: Json = False,
 ) -> None:
-    """Whether the adapters that Stylus chooses make the small world's pictures better; writes a contact sheet."""
+    """Whether the adapters that Stylus chooses make the small world's pictures better; writes a contact sheet.
+
+    In a throw-away database. Pictures are kept: run it again to go on after an interruption.
+    """
+    from stylus_gen.eval.gold import throw_away_database
     from stylus_gen.eval.world import evaluate_world
 
-    with opened(family="world", installed_only=True) as stylus:
+    with throw_away_database() as db, opened(family="world", installed_only=True) as stylus:
+        stylus.database = db  # with the shipped adapters alone: what else was imported must not change the figures
         report = evaluate_world(
             lambda prompt: stylus.plan(prompt, seed=0),
             stylus.embedder,

@@ -157,8 +157,8 @@ def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
         yield "over the strength budget"
     if chosen and not all(any(row) for row in plan.masks):
         yield "an image without adapters"
-    added = plan.final_prompt.removesuffix(plan.prompt)
-    if "<" in added or "\n" in added or gives_orders(added):
+    added = [word for a in chosen for word in a.trigger_words]
+    if any("<" in word or "\n" in word or gives_orders(word) for word in added):
         yield "text that is no trigger word in the final prompt"
 
 

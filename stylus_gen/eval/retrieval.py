@@ -41,7 +41,7 @@ def evaluate_retrieval(
 ) -> dict[str, Any]:
     """Import ``adapters`` into a throw-away database and search it for every prompt of ``gold``, twice.
 
-    The report has what ``--json`` prints (see issue: r_at, mrr, ndcg_at_10, ece, latency_ms, n) and, under ``more``,
+    The report has what ``--json`` prints (r_at, mrr, ndcg_at_10, ece, latency_ms, n) and, under ``more``,
     intervals, breakdowns by kind and language, and the reliability table. ``limit`` takes the first prompts only.
     """
     prompts = read_gold(gold, limit)

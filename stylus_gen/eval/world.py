@@ -7,7 +7,6 @@ of the true ones it holds only the judge's vectors.
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylus_gen.eval.scores import Scores, bootstrap, mean_row, score
 from stylus_gen.eval.world_pictures import SEED, Drawing, Easel, Progress, Weights
-from stylus_gen.world import adapters_path, base_path, judge_path
+from stylus_gen.world import adapter_stems, adapters_path, base_path, judge_path
 from stylus_gen.world.catalogue import WEIGHT, catalogue
 from stylus_gen.world.exam import Question, Size, questions, sound
 
@@ -100,15 +99,9 @@ def _at_weight(stems: Sequence[str]) -> Weights:
 
 
 def _planned(question: Question, plan: Plan) -> Drawing:
-    stems = _stems_by_hash()
+    stems = adapter_stems()
     weights = tuple(sorted((stems[a.adapter_id], a.weight) for a in plan.active(0)))
     return Drawing(question, plan.final_prompt, weights)
-
-
-def _stems_by_hash() -> dict[str, str]:
-    folder = adapters_path()
-    hashes = json.loads((folder.parent / "manifest.json").read_text("utf-8"))
-    return {h: Path(name).stem for name, h in hashes.items() if name.endswith(".safetensors")}
 
 
 def _nearest(prompts: Sequence[str], embedder: Embedder) -> list[str]:
