@@ -24,7 +24,7 @@ from stylus_gen.tools.prune import Choice, prune
 from stylus_gen.tools.segment import occurs, place_concepts
 from stylus_gen.tools.triggers import clean_text
 
-PER_CONCEPT = 10
+CANDIDATES = 10
 """Candidates asked for each concept."""
 
 REASON = 160
@@ -106,10 +106,10 @@ def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[U
         raise Fault(f"not among the concepts: {args.concepts}; they are {[c.text for c in state.concepts or ()]}")
     wanted = {known[text.casefold()].id: known[text.casefold()] for text in texts}
     request = state.request
-    found = context.search(request.prompt, list(wanted.values()), request.family, request.policy, PER_CONCEPT)
+    found = context.search(request.prompt, list(wanted.values()), request.family, request.policy, CANDIDATES)
     banned = set(request.banned)
     candidates = {
-        place: [candidate for candidate in found.get(place, ()) if candidate.adapter_id not in banned][:PER_CONCEPT]
+        place: [candidate for candidate in found.get(place, ()) if candidate.adapter_id not in banned][:CANDIDATES]
         for place in [*wanted, WHOLE]
     }
     return {"candidates": candidates}, f"{sum(map(len, candidates.values()))} candidates"

@@ -263,6 +263,11 @@ class Stylus:
         else:
             text = read_parameters(Path(recipe)) if recipe.lower().endswith(".png") else recipe
             (prompt, uses), family = read_a1111(text), self.family
+            if not uses and text is recipe:
+                raise BadRequest(
+                    f"{recipe[:60]!r} names no adapter: expected a plan's .json, a .png, or a prompt with "
+                    "<lora:name:weight> tags"
+                )
         return check_recipe(prompt, uses, self._find, family=family, policy=self.policy)
 
     def _find(self, adapter: str) -> Card | None:

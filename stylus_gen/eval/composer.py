@@ -20,7 +20,7 @@ from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import PlanRequest
-from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
+from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
 from stylus_gen.eval.prices import cost
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
@@ -67,7 +67,8 @@ def evaluate_composer(
     """
     prompts = read_gold(gold, limit)
     with throw_away_database() as db:
-        import_adapters(db, adapters, embedder=embedder, progress=progress)
+        summary = import_adapters(db, adapters, embedder=embedder, progress=progress)
+        require_overlap(db, summary, prompts, adapters)
         base = family or family_of(next((name for name in count_families(db) if name != "unknown"), "sd15"))
         return measure(db, prompts, planner=planner, embedder=embedder, family=base, progress=progress)
 

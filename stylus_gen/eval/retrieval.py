@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from stylus_gen.eval.gold import Prompt, read_gold, throw_away_database
+from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
 from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.tools.embed import Embedder, minilm
-from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
-from stylus_gen.tools.ingest.summary import ImportSummary
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import PROMPT, search_adapters
 from stylus_gen.tools.segment import segment_prompt
@@ -48,26 +46,12 @@ def evaluate_retrieval(
     embedder = embedder or minilm()
     with throw_away_database() as db:
         summary = import_adapters(db, adapters, embedder=embedder, progress=progress)
-        _require_overlap(db, summary, prompts, adapters)
+        require_overlap(db, summary, prompts, adapters)
         answers = answer_all(db, embedder, prompts, progress)
         latency = clock(db, embedder, [prompt.text for prompt in prompts], progress)
     report = _report(answers, latency)
     report["more"]["import"] = {"taken": summary.taken, "skipped": summary.skipped, "seconds": summary.seconds}
     return report
-
-
-def _require_overlap(db: Database, summary: ImportSummary, prompts: Sequence[Prompt], adapters: Path) -> None:
-    """Refuse what cannot be measured: adapters of which none was taken, prompts that used none of them."""
-    known = read_kinds(db).keys()
-    if not known:
-        why = summary.problems[0] if summary.problems else None
-        reason = f"{why.where}: {why.why}" if why else "it is empty"
-        raise BadRequest(f"no adapter of {adapters.name!r} could be imported; {reason}")
-    if not any(key in known for prompt in prompts for key in prompt.used):
-        raise BadRequest(
-            f"none of the {len(prompts)} prompts used an adapter of {adapters.name!r}: expected its model ids as keys "
-            "of their adapters"
-        )
 
 
 def answer_all(
