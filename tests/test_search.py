@@ -71,6 +71,7 @@ def test_a_short_prompt_that_names_an_adapter_finds_it_before_what_resembles_the
 def test_a_misspelt_name_finds_its_adapter(stocked: Database) -> None:
     assert names(stocked, "zelphria in the rain")[0] == "Zelphira of Astermoor"
     assert names(stocked, "wanostile, a fox")[0] == "Wano Saga Style"
+    assert "nearly trigger 'wanostile'" in search(stocked, "wanostile")[0].evidence
 
 
 def test_a_name_written_apart_finds_the_joined_trigger(stocked: Database) -> None:

@@ -34,13 +34,14 @@ def explain(found: Found, query: int, documents: Sequence[int], family: str | No
 
 
 def _words(found: Found, query: int, document: int) -> Iterator[str]:
-    """Quote the query's words that the triggers hold, and those that the name holds."""
+    """Quote the query's words that the triggers hold, and those that the name holds; a near spelling is called one."""
     shared, row = _place(found, document)
     said = found.query.masks[query]
     for name, field in (("trigger", TRIGGER), ("name", NAME)):
-        words = found.query.texts[said & (shared.tf[row, field] > 0)][:WORDS]
-        if len(words):
-            yield f"{name} {' '.join(words)!r}"
+        places = np.flatnonzero(said & (shared.tf[row, field] > 0))[:WORDS]
+        if len(places):
+            nearly = "nearly " if found.misspelt.keys() & set(places.tolist()) else ""
+            yield f"{nearly}{name} {' '.join(found.query.texts[places])!r}"
 
 
 def _place(found: Found, document: int) -> tuple[Shared, int]:
