@@ -71,6 +71,7 @@ class Stylus:
         self.settings: Settings = read_settings(database_url=database_url, model=model, base=base, **more)
         self.progress = progress
         self._stack = contextlib.ExitStack()
+        self._world_is_here = False
 
     def __enter__(self) -> Self:
         return self
@@ -366,15 +367,10 @@ class Stylus:
 
         Raises BadRequest if there is none.
         """
-        from stylus_gen.tools.store.adapters import count_families, get_cards
+        from stylus_gen.tools.store.adapters import count_families
 
         if self.family == "world" and self.settings.base is None:
-            from stylus_gen.world import adapter_stems, adapters_path
-
-            shipped = list(adapter_stems())
-            if len(get_cards(self.database, shipped)) < len(shipped):
-                self.import_adapters(adapters_path())
-            return
+            return self._bring_world()
         counts = count_families(self.database)
         if any(counts.get(family) for family in usable_families(self.family)):
             return
@@ -383,3 +379,15 @@ class Stylus:
             f"the base is {self.family} and the store holds no adapter for it (it holds: {have}); "
             "import some with `stylus import FOLDER`, or choose another --base or --family"
         )
+
+    def _bring_world(self) -> None:
+        """Import the shipped adapters where one is missing; looked at once, because every plan asks."""
+        from stylus_gen.tools.store.adapters import get_cards
+        from stylus_gen.world import adapter_stems, adapters_path
+
+        if self._world_is_here:
+            return
+        shipped = list(adapter_stems())
+        if len(get_cards(self.database, shipped)) < len(shipped):
+            self.import_adapters(adapters_path())
+        self._world_is_here = True

@@ -174,7 +174,8 @@ def test_a_world_adapter_of_one_s_own_does_not_hide_those_that_are_shipped(
     (tmp_path / "mine").mkdir()
     shutil.copy(adapters_path() / "penguin_world.safetensors", tmp_path / "mine")
     assert stylus("import", "mine").code == 0
-    assert stylus("plan", "a penguin, glossy 3D style", "--json").json["assignments"] != []
+    plan = stylus("plan", "a penguin, glossy 3D style", "--json").json
+    assert "Glossy 3D" in {a["name"] for a in plan["assignments"]}
 
 
 def test_hostile_names_reach_the_terminal_as_plain_text(stylus: Run, tmp_path: Path) -> None:
@@ -210,6 +211,31 @@ def test_a_folder_of_sdxl_adapters_is_refused_one_by_one_on_the_small_world(styl
     done = stylus("check", "a cat <lora:xl_one:1> <lora:xl_two:1>", "--family", "world")
     assert done.code == 3
     assert done.out.count("this adapter is for SDXL, the base is the small world") == len(names)
+
+
+def test_ctrl_c_says_that_what_was_done_is_kept(stylus: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stylus_gen.api.Stylus.search", interrupted)
+    done = stylus("search", "a fox")
+    assert done.code == 130
+    assert "stopped" in done.err
+
+
+@pytest.mark.parametrize("recipe", ["", "a watercolor fox"])
+def test_check_does_not_call_a_recipe_good_that_names_no_adapter(stocked: Run, recipe: str) -> None:
+    done = stocked("check", recipe)
+    assert done.code == 2
+    assert "names no adapter" in done.err
+
+
+def test_eval_composer_refuses_prompts_that_used_none_of_the_adapters(stylus: Run, tmp_path: Path) -> None:
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text(json.dumps({"prompt": "a fox", "prompt_without_triggers": "a fox", "adapters": {"999": 1.0}}))
+    done = stylus("eval", "composer", "--adapters", str(write_catalogue(tmp_path)), "--gold", str(gold))
+    assert done.code == 2
+    assert "none of the 1 prompts" in done.err
 
 
 def test_check_fails_on_an_error_so_that_scripts_can_ask(stocked: Run) -> None:

@@ -58,6 +58,16 @@ def test_later_edits_keep_to_the_cap_of_the_request() -> None:
     assert len(names(edit_plan(plan, Add(words="hatsune miku"), CONTEXT))) == 1
 
 
+def test_words_that_begin_the_prompt_go_with_their_article() -> None:
+    plan = plan_prompt(ask("a fox, deep snow"), CONTEXT)
+    assert edit_plan(plan, Remove(words="fox"), CONTEXT).prompt == "deep snow"
+
+
+def test_more_of_a_weight_above_the_usual_most_does_not_lower_it(plan: Plan) -> None:
+    heavy = edit_plan(plan, Weigh(adapter="Fox", weight=2.0), CONTEXT)
+    assert weight_of(revise_plan(heavy, "more fox", CONTEXT), "Fox") == 2.0
+
+
 @pytest.mark.parametrize("line", ["0 images", "99 images"])
 def test_a_number_of_images_that_cannot_be_drawn_is_refused(plan: Plan, line: str) -> None:
     with pytest.raises(BadRequest, match="1 to 64"):

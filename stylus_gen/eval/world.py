@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Planning = Callable[[str], "Plan"]
 
-ARMS = ("base", "by_hand", "planned", "random", "nearest")
 SWEPT = ("glossy_3d_r8", "bw_stencil_r8", "ink_comic_r8", "simple_sticker_r8")
 SWEEP_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.35, 1.5)
 SWEEP_PROMPTS = 10

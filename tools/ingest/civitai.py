@@ -55,11 +55,6 @@ def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
         yield Problem(where, first_error(error))
 
 
-def read_version(row: Any) -> SiteVersion:
-    """Check a version object, as ``.civitai.info`` files hold; raises pydantic's ValidationError."""
-    return SiteVersion.model_validate(row)
-
-
 def version_cards(version: SiteVersion, model: SiteModel, where: str) -> Iterator[Card | Problem]:
     """Make one card for each safetensors file of a version."""
     if model.type.lower() not in ADAPTER_TYPES:
