@@ -1,0 +1,196 @@
+"""Broken files of every kind, read as an import would: nothing may raise a bug's traceback, take long or much memory.
+
+    python benchmarks/fuzz_files.py [headers …] [--seed 0] [--count 100]
+
+Each kind of input is one function in `KINDS`: it draws a broken input, writes it into a folder, and gives its reading.
+A reading that raises one of our own errors has been refused, which is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stylus_gen.tools.card import Card
+from stylus_gen.tools.errors import StylusError
+from stylus_gen.tools.header import read_header
+from stylus_gen.tools.ingest.sidecar import header_card
+
+MAX_SECONDS = 1.0
+MAX_BYTES = 200 * 2**20
+
+Read = Callable[[], object]
+"""Reads one broken input. What it gives is thrown away; what it raises counts."""
+
+
+class Kind(NamedTuple):
+    """How to draw an input of one kind and make its reading, and how many are drawn when all is run."""
+
+    make: Callable[[random.Random, Path], Read]
+    count: int
+
+
+@dataclass
+class Tally:
+    """What became of the inputs of one kind. ``grown``: bytes of resident memory above what there was before."""
+
+    taken: int = 0
+    refused: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    slowest: int = 0
+    grown: int = 0
+
+
+BYTES = (b"\x00", b"\xff", b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"-", b"9", b"e", b"\n", b"\xed\xa0\x80")
+VALUES: tuple[Any, ...] = (
+    None, True, -1, 0, 2**63, 2**64, 1e308, "", "x", "\ud800", "9" * 5000, [], [[]], {}, {"a": {}}, ["F16"], "F16",
+    [0, 8], [8, 0], [2, 2], [0] * 9, [2**33, 2**33], "None", "<![x", '{"a":' * 2000,
+)  # fmt: skip
+
+
+def mutate_bytes(draw: random.Random, raw: bytes) -> bytes:
+    """Change some bytes, cut, repeat or move some."""
+    for _ in range(draw.randint(1, 4)):
+        at, to = sorted(draw.randint(0, len(raw)) for _ in range(2))
+        piece = draw.choice((b"", draw.choice(BYTES), draw.choice(BYTES) * draw.randint(1, 300), raw[at:to] * 2))
+        raw = raw[:at] + piece + (raw[at + 1 :] if draw.random() < 0.7 else raw[to:])
+    return raw
+
+
+def mutate_value(draw: random.Random, value: Any) -> Any:
+    """Change, drop or add something anywhere inside a JSON value."""
+    if isinstance(value, dict) and value and draw.random() < 0.9:
+        key = draw.choice(sorted(value))
+        changed = dict(value)
+        inner = changed.pop(key)
+        if draw.random() < 0.8:
+            changed[key if draw.random() < 0.9 else draw.choice(("", "x", "\ud800", "a" * 300))] = mutate_value(
+                draw, inner
+            )
+        return changed
+    if isinstance(value, list) and value and draw.random() < 0.7:
+        at = draw.randrange(len(value))
+        return [*value[:at], mutate_value(draw, value[at]), *value[at + draw.randint(0, 1) :]]
+    return draw.choice(VALUES)
+
+
+def mutated_json(draw: random.Random, value: Any) -> bytes:
+    """Write a JSON value, changed inside, in its bytes, or both."""
+    broken = mutate_value(draw, value) if draw.random() < 0.7 else value
+    raw = json.dumps(broken, ensure_ascii=draw.random() < 0.5).encode("utf-8", "surrogatepass")
+    return mutate_bytes(draw, raw) if draw.random() < 0.5 or broken is value else raw
+
+
+def headers(draw: random.Random, folder: Path) -> Read:
+    """An adapter file whose header is broken: its header, family and card."""
+    modules = draw.choice(MODULES)
+    parts = draw.choice((("lora_down.weight", "lora_up.weight", "alpha"), ("lora_A.weight", "lora_B.weight")))
+    shapes = {"alpha": []}
+    content: dict[str, Any] = {"__metadata__": {key: draw.choice(TEXTS) for key in draw.sample(METADATA, 3)}}
+    at = 0
+    for name in (f"{module}.{part}" for module in modules for part in parts):
+        shape = shapes.get(name.rsplit(".", 1)[1], [4, draw.choice((64, 768, 2048, 3072))])
+        size = 2 * (shape[0] * shape[1] if shape else 1)
+        content[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    raw = mutated_json(draw, content)
+    length = draw.choice((len(raw),) * 20 + (0, len(raw) + 1, 2**40))
+    path = folder / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + raw + bytes(at))
+    return lambda: header_card(read_header(path), Card(id="f" * 64, model_key="m", name="a"))
+
+
+MODULES = (
+    ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k", "lora_te_text_model_encoder_layers_0_fc1"),
+    ("transformer.single_transformer_blocks.3.attn.to_q", "transformer.transformer_blocks.0.attn.to_k"),
+    ("diffusion_model.blocks.0.cross_attn.k", "diffusion_model.layers.0.attention.to_q"),
+)
+METADATA = (
+    "modelspec.title", "modelspec.architecture", "modelspec.tags", "modelspec.description", "ss_base_model_version",
+    "ss_sd_model_name", "ss_tag_frequency", "ss_output_name", "lora_adapter_metadata",
+)  # fmt: skip
+TEXTS = ("fox", "sdxl_base_v1-0", "use at 0.8", '{"10_fox": {"fox": 12}}', '{"a": "b"', "<b>x</b>" * 50, "9" * 5000)
+
+KINDS: dict[str, Kind] = {
+    "headers": Kind(headers, 10_000),
+}
+
+
+def fuzz(kind: Kind, count: int, seed: str, folder: Path, heard: Callable[[int], None]) -> Tally:
+    """Draw and read ``count`` inputs; ``heard`` is called with how many are done."""
+    tally = Tally()
+    before = _resident()
+    for number in range(count):
+        read = kind.make(random.Random(f"{seed}/{number}"), folder)
+        started = time.perf_counter()
+        try:
+            read()
+            tally.taken += 1
+        except StylusError:
+            tally.refused += 1
+        except Exception as error:  # every other exception is what is looked for
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            tally.faults[f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}, input {number}"] += 1
+        took = time.perf_counter() - started
+        if took > tally.seconds:
+            tally.seconds, tally.slowest = took, number
+        heard(number + 1)
+    tally.grown = _resident() - before
+    return tally
+
+
+def _resident() -> int:
+    """Give the most memory that this process ever held, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"of {', '.join(KINDS)}; all unless named")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, help="inputs of each kind; each kind has its own number unless given")
+    args = parser.parse_args()
+    if unknown := set(args.kinds) - set(KINDS):
+        parser.error(f"no kind is called {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+    failed = False
+    for name in args.kinds or KINDS:
+        count = args.count or KINDS[name].count
+        with tempfile.TemporaryDirectory() as folder:
+            tally = fuzz(KINDS[name], count, f"{args.seed}/{name}", Path(folder), _show(name, count))
+        failed |= bool(tally.faults) or tally.seconds > MAX_SECONDS or tally.grown > MAX_BYTES
+        print(
+            f"{name}: {count:,} read, {tally.taken:,} taken, {tally.refused:,} refused, "
+            f"{sum(tally.faults.values()):,} tracebacks; slowest {tally.seconds:.3f} s (input {tally.slowest}), "
+            f"{tally.grown / 2**20:.0f} MiB above the start"
+        )
+        for fault, times in tally.faults.most_common(20):
+            print(f"  {times} × {fault}")
+    raise SystemExit(failed)
+
+
+def _show(name: str, count: int) -> Callable[[int], None]:
+    """Show progress on a terminal, a hundred times at most."""
+    step = max(count // 100, 1)
+
+    def show(done: int) -> None:
+        if sys.stderr.isatty() and (done % step == 0 or done == count):
+            print(f"\r{name} {done:,}/{count:,}", end="\n" if done == count else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+if __name__ == "__main__":
+    main()
