@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stylus_gen.tools.ingest.text import plain_text
 from stylus_gen.tools.store.adapters import count_cards, get_card
 from stylus_gen.tools.store.database import Database
 from tests.loras import SHA, file, model, run, take, take_all, version, write
@@ -274,3 +276,29 @@ def test_community_records_tell_family_and_weight_range(db: Database, tmp_path: 
     card = get_card(db, "Ink")
     assert (card.family, card.weight, card.weight_min, card.weight_max) == ("flux", 0.9, 0.4, 1.2)
     assert (card.trigger_groups, card.provenance["family"]) == ([["inkish"]], "community")
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("A fox. <![50% off", "A fox."),
+        ("A fox. <!doctype x [<!ENTITY a 'b'>]>", "A fox. ]>"),
+        ("<![CDATA[x]]>A fox. <!---", "A fox."),
+        ("5 < 6 &amp; <3 &#0;&#x202e;fox", "5 < 6 & <3 \ufffd fox"),
+        ("A fox.\n<?xml version='1.0' encoding='utf-16'?><meta charset=utf-16>狐", "A fox.\n狐"),
+        ("<p>one<br>two<ul><li>three</ul><script>four</script>", "one\ntwo\nthree"),
+        (" & ", "&"),
+    ],
+)
+def test_odd_html_in_a_description_is_read_as_a_browser_reads_it(html: str, text: str) -> None:
+    assert plain_text(html, 100) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<!--", "<![", "<!", "<div>", "</p>", "<p>", "<a ", "&", "&#", "<", "<script>", "<font size=1><p>", "<table>"],
+)
+def test_endless_html_is_read_in_no_time(piece: str) -> None:
+    start = time.process_time()
+    assert len(plain_text(piece * (240_000 // len(piece)), 12_000)) <= 12_000
+    assert time.process_time() - start < 1

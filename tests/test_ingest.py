@@ -90,6 +90,15 @@ def test_notes_about_another_file_and_broken_notes_are_left_out_and_named(db: Da
     assert get_card(db, "fox").name == "fox"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_note_is_read_in_every_encoding_that_json_allows(db: Database, tmp_path: Path, encoding: str) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    note = json.dumps({"activation text": "狐"}, ensure_ascii=False)
+    (tmp_path / "fox.json").write_bytes(note.encode(encoding))
+    assert run(db, tmp_path).problems == ()
+    assert get_card(db, "fox").trigger_groups == [["狐"]]
+
+
 def test_a_file_whose_tensors_contradict_its_notes_keeps_its_own_family(db: Database, tmp_path: Path) -> None:
     sha = sha256(adapter(tmp_path / "fox.safetensors"))
     note = {**version(files=[file(sha=sha)], baseModel="SDXL 1.0"), "modelId": 1, "model": {"name": "Fox"}}

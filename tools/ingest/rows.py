@@ -36,7 +36,7 @@ def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[Row | Prob
 
 
 def read_value(path: Path) -> Any:
-    """Read one JSON value; raises ValueError (also for bytes that are no UTF-8) or OSError."""
+    """Read one JSON value; raises ValueError (also for bytes that are no Unicode text) or OSError."""
     with path.open("rb") as file:
         raw = file.read(MAX_LINE + 1)
     if len(raw) > MAX_LINE:
@@ -84,6 +84,6 @@ def _row(where: str, raw: bytes) -> Row | Problem:
 
 def _loads(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode("utf-8-sig"))
+        return json.loads(raw.decode(json.detect_encoding(raw)))  # UTF-8, -16 or -32, as RFC 4627 tells them apart
     except RecursionError:
         raise ValueError("nested too deeply") from None

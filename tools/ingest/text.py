@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+
+from lxml.etree import HTMLParser
 
 # NUL and other controls (line breaks stay), marks that reverse the reading direction, halves of surrogate pairs.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
@@ -13,27 +14,33 @@ _BLOCKS = frozenset(
 _HIDDEN = frozenset(("script", "style"))
 
 
-class _Plain(HTMLParser):
-    """Collects what a reader would see."""
+class _Plain:
+    """Collects what a reader would see, while lxml parses."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.parts: list[str] = []
         self.hidden = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def start(self, tag: str, attributes: object) -> None:
+        """Open an element; a block begins a line."""
         self.hidden += tag in _HIDDEN
         if tag in _BLOCKS:
             self.parts.append("\n")
 
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden = max(0, self.hidden - (tag in _HIDDEN))
+    def end(self, tag: str) -> None:
+        """Close an element; a block ends a line."""
+        self.hidden -= tag in _HIDDEN
         if tag in _BLOCKS:
             self.parts.append("\n")
 
-    def handle_data(self, data: str) -> None:
+    def data(self, text: str) -> None:
+        """Take text."""
         if not self.hidden:
-            self.parts.append(data)
+            self.parts.append(text)
+
+    def close(self) -> str:
+        """Give what was collected."""
+        return "".join(self.parts)
 
 
 def clean_line(text: str, limit: int) -> str:
@@ -42,9 +49,14 @@ def clean_line(text: str, limit: int) -> str:
 
 
 def plain_text(html: str, limit: int) -> str:
-    """Make plain text, one line a paragraph, of at most ``limit`` characters; not more than 20 times that is parsed."""
-    parser = _Plain()
-    parser.feed(html[: 20 * limit])
-    parser.close()
-    lines = (" ".join(_UNSAFE.sub(" ", line).split()) for line in "".join(parser.parts).split("\n"))
+    """Make plain text, one line a paragraph, of at most ``limit`` characters; not more than 20 times that is parsed.
+
+    Linear in what is parsed. Text inside more than 256 nested elements is lost: lxml stops there.
+    """
+    text = _UNSAFE.sub(" ", html[: 20 * limit])
+    if "<" in text or "&" in text:
+        parser = HTMLParser(target=_Plain())
+        parser.feed("<body>" + text)
+        text = _UNSAFE.sub(" ", parser.close())  # entities may have named such characters again
+    lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)[:limit].rstrip()
