@@ -50,6 +50,54 @@ def test_the_second_is_refused(second: Choice, code: str) -> None:
     assert codes(want("red fox", tags=("animal",), trigger_groups=(("redfox",),)), second) == [code]
 
 
+SAME_TEXT = {"summary": "object; world; drawn for the small world, use at 0.8", "tags": ("world", "object")}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"name": "Dog", **SAME_TEXT}, {"name": "Penguin", **SAME_TEXT}),
+        ({"name": "DOA - Hitomi", "trigger_groups": (("hitomi",),), **SAME_TEXT},
+         {"name": "DOA - Tina", "trigger_groups": (("tina",),), **SAME_TEXT}),
+        ({"name": "Hitomi", "trigger_groups": (("1girl", "solo"),)},
+         {"name": "Tina", "trigger_groups": (("solo", "1girl"),)}),
+        ({"name": "Hitomi", "trigger_groups": (("1girl", "blue eyes", "red dress"),)},
+         {"name": "Tina", "trigger_groups": (("red dress", "1girl", "blue eyes"),)}),
+        ({"name": "Asuna - a collection", "trigger_groups": ((r"character \(series\)",),)},
+         {"name": "Lisa - a collection", "trigger_groups": ((r"character \(series\)",),)}),
+        ({"name": "Nada style", "trigger_groups": (("chibi",),)},
+         {"name": "Jazz style", "trigger_groups": (("chibi",),)}),
+        ({"name": "Android 17"}, {"name": "Android 18"}),
+        ({"name": "Odds and ends vol. 2"}, {"name": "Odds and ends vol. 4"}),
+    ],
+)  # fmt: skip
+def test_what_two_cards_say_as_a_thousand_others_do_makes_them_no_duplicates(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    kind = "character" if "trigger_groups" in first else "object"
+    assert codes(want(kind=kind, **first), want(concept=OWL, kind=kind, **second)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"name": "Sorceress (The Crown)"}, {"name": "The Crown - Sorceress [LoRA] v3"}),
+        ({"name": "Paper Fox SD1.5"}, {"name": "paper_fox_v2.1"}),
+        ({"name": "Kurisu", "trigger_groups": (("makise kurisu", "1girl"),)},
+         {"name": "Esthetic Kurisu", "trigger_groups": (("solo", "makise_kurisu"),)}),
+        ({"name": "BronzepunkAI", "trigger_groups": (("bronzepunkai",),)},
+         {"name": "Bronzepunk done again", "trigger_groups": (("bronzepunkAI",),)}),
+        ({"name": "Maid outfit", "trigger_groups": (("maid",),)},
+         {"name": "French maid", "trigger_groups": (("maid",),)}),
+    ],
+)  # fmt: skip
+def test_the_same_name_or_words_that_are_an_adapter_s_own_make_a_duplicate(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    kind = "clothing" if "aid" in first["name"] else "style"
+    assert codes(want(kind=kind, **first), want(concept=OWL, kind=kind, **second)) == ["duplicate"]
+
+
 def test_a_slider_that_the_prompt_names_is_kept() -> None:
     assert codes(want("watercolor", kind="slider")) == []
 

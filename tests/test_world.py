@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from stylus_gen.agent.graph import plan_prompt
+from stylus_gen.agent.offline import OFFLINE
+from stylus_gen.agent.request import PlanRequest
+from stylus_gen.eval.composer import context_of
+from stylus_gen.tools.embed import minilm
 from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.ingest import import_adapters
+from stylus_gen.tools.store.database import Database
 from stylus_gen.world import adapters_path, base_path, write_manifest
 from stylus_gen.world.captions import build_tokenizer, corpus
 from stylus_gen.world.catalogue import catalogue
@@ -177,3 +184,13 @@ def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> 
     # Unseen things alone: a style asked of them too may blur them.
     assert report["unseen"]["by_hand"]["dist"] < report["unseen"]["base"]["dist"] - 0.1
     assert (tmp_path / "world.png").stat().st_size > 10_000
+
+
+def test_the_shipped_adapters_that_a_prompt_asks_for_are_planned_and_no_other(db: Database) -> None:
+    import_adapters(db, adapters_path(), embedder=minilm(), progress=quiet)
+    context = context_of(db, minilm(), OFFLINE)
+
+    def planned(prompt: str) -> set[str]:
+        return {a.name for a in plan_prompt(PlanRequest(prompt=prompt, family="world"), context).assignments}
+
+    assert planned("a dog and a penguin") == {"Dog", "Penguin"}

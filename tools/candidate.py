@@ -55,7 +55,7 @@ def is_named(candidate: Candidate, prompt: str) -> bool:
     And in them one word that is more than everyday: "skirt" names no adapter, whatever adapter has it for a trigger.
     """
     groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
-    name = [word for word in stem(candidate.name).split() if word not in _EMPTY]
+    name = [word for word in stem(candidate.name).split() if word not in _EMPTY and not word.isdigit()]
     for words in (*groups, name):
         said = [word for word in words if has_words(prompt, word)]
         if len(said) >= len(words) / 2 and not all(map(_is_everyday, said)):

@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from stylus_gen.tools.families import TITLES, Family, support
+from stylus_gen.tools.lexicon import FUNCTION
 from stylus_gen.tools.plan import Candidate, Concept, Record, Rejection, RejectionCode
+from stylus_gen.tools.segment import is_generic, kind_of
 from stylus_gen.tools.triggers import has_words, plain
 
 PER_CONCEPT = 2
 STYLES = 2
 """Global styles in one plan; the paper's composer allows two as well."""
-
-NEAR = 0.8
-"""Jaccard similarity of two cards' words above which the second one adds nothing."""
 
 
 class Choice(Record):
@@ -103,7 +102,7 @@ def unasked(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | N
 
 
 def duplicate(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
-    """Refuse an adapter that is there already: itself, another version of its model, a re-upload, a twin."""
+    """Refuse an adapter that is there already: itself, another version of its model, a re-upload."""
     for other in kept:
         if why := same(choice.candidate, other.candidate):
             return "duplicate", f"{why} as {other.candidate.name!r}, which is already chosen"
@@ -111,33 +110,62 @@ def duplicate(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal |
 
 
 def same(a: Candidate, b: Candidate) -> str:
-    """Say in what two candidates are the same, or return an empty string."""
+    """Say in what two candidates are the same, or return an empty string. What their descriptions share says nothing:
+    one creator's cards are alike."""
     if a.adapter_id == b.adapter_id:
         return "the same adapter"
     if a.model_key == b.model_key:
         return "the same model"
     if a.kind != b.kind:
         return ""
-    if stem(a.name) and stem(a.name) == stem(b.name):
+    if set(stem(a.name).split()) == set(stem(b.name).split()) != set():
         return "the same name"
-    if _triggers(a) and _triggers(a) == _triggers(b):
-        return "the same trigger words"
-    mine, yours = _words(a), _words(b)
-    return "nearly the same card" if len(mine & yours) >= NEAR * max(1, len(mine | yours)) else ""
+    words = distinguishing(a)
+    return "the same trigger words" if words == distinguishing(b) and _name_both(words, a, b) else ""
 
 
 def stem(name: str) -> str:
-    """Reduce a name to what its versions share: ``Hatsune Miku (LoRA) v2.1`` becomes ``hatsune miku``."""
-    name = re.sub(r"\bv?\d+(?:\.\d+)*\b|\b(?:lora|locon|lycoris|version|sd|sdxl)\b", " ", name.casefold())
-    return plain(re.sub(r"[-_.]", " ", name))
+    """Reduce a name to what its versions share: ``Hatsune Miku (LoRA) v2.1`` becomes ``hatsune miku``.
+
+    A bare number stays: Android 17 is not Android 18.
+    """
+    return plain(re.sub(r"[-_.]", " ", _VERSION.sub(" ", name.casefold().replace("_", " "))))
 
 
-def _triggers(candidate: Candidate) -> frozenset[str]:
-    return frozenset(plain(word) for group in candidate.trigger_groups for word in group) - {""}
+_VERSION = re.compile(
+    r"\b(?:v|ver|version)[ .]*\d+(?:\.\d+)*\b|\bsd ?(?:xl|\d+(?:\.\d+)?)\b|\b\d+(?:\.\d+)+\b"
+    r"|\b(?:lora|locon|lycoris|version|sd)\b"
+)
 
 
-def _words(candidate: Candidate) -> frozenset[str]:
-    return frozenset(plain(" ".join((candidate.name, candidate.summary, *candidate.tags))).split())
+def distinguishing(candidate: Candidate) -> frozenset[str]:
+    """List the trigger words that set an adapter apart: no boilerplate or plain looks, and of a character no outfit."""
+    said = {plain(word) for group in candidate.trigger_groups for word in group}
+    words = {word for word in said if not is_generic(word)}
+    if candidate.kind == "character":
+        words = {word for word in words if kind_of(word) in ("unknown", "character")}
+    return frozenset(words)
+
+
+def _name_both(words: frozenset[str], a: Candidate, b: Candidate) -> bool:
+    """Tell whether trigger words stand for two adapters: they are in both names, or invented and in one of them.
+
+    Of 217 pairs in a real catalogue that share theirs, those named by none were different adapters: "skistyle" is one
+    creator's mark, "character (series)" a form that nobody filled in.
+    """
+    in_a, in_b = ({word for word in words if _is_in(word, c.name)} for c in (a, b))
+    return bool(in_a & in_b) or any(not _is_known(word) for word in in_a | in_b)
+
+
+def _is_in(words: str, name: str) -> bool:
+    """Tell whether a name holds a word of these, or all of them run together: ``redfox`` is in ``Red Fox``."""
+    parts = stem(name).split()
+    runs = {"".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1)}
+    return any(not _is_known(word) for word in {*words.split()} & {*parts}) or words.replace(" ", "") in runs
+
+
+def _is_known(word: str) -> bool:
+    return is_generic(word) or kind_of(word) != "unknown" or word in FUNCTION
 
 
 def clash(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
