@@ -161,6 +161,13 @@ def test_an_author_s_weight_is_read_off_the_description(db: Database, tmp_path: 
         ("paste &lt;lora:fox:0.65&gt; into the prompt", 0.65, None, None),
         ("Denoising strength 0.4, 20 steps, 512 dim", None, None, None),
         ("weight 100%, weight: 7 MB", None, None, None),
+        ("weight decay 0.1, noise offset strength 0.05, lr weight 1e-4", None, None, None),
+        ("ss_prior_loss_weight: 1.0, scale_weight_norms=1, weight_decay=0.01", None, None, None),
+        ("ControlNet weight 0.5, hires strength .3, clip skip 2, weight: clip skip 2", None, None, None),
+        ("Strength 0.4 denoise, 0.1 weight decay, CFG strength 1.5", None, None, None),
+        ("CFG 7 weight 0.8 steps 20", 0.8, None, None),
+        ("Weight decay: 0.01. Weight: 0.7-0.9<br>dim 32", 0.8, 0.7, 0.9),
+        ("20 steps<br>Weight: 0.6<br>Denoising strength: 0.5", 0.6, None, None),
         ("version 1.5 needs no weight at all", None, None, None),
     ]
     cards = take_all(db, tmp_path, [{"description": f"<p>{text}</p>"} for text, *_ in cases])
@@ -278,6 +285,17 @@ def test_community_records_tell_family_and_weight_range(db: Database, tmp_path: 
     assert (card.trigger_groups, card.provenance["family"]) == ([["inkish"]], "community")
 
 
+@pytest.mark.parametrize("nothing", ["None", "null", "N/A.", "n/a", "-", "No trigger words needed", "undefined"])
+def test_a_text_that_stands_for_nothing_is_nothing(db: Database, tmp_path: Path, nothing: str) -> None:
+    card = take(db, tmp_path, model(description=nothing, modelVersions=[version(trainedWords=[nothing, "fox, None"])]))
+    assert (card.description, card.trigger_groups) == ("", [["fox"]])
+
+
+def test_a_text_that_only_begins_like_nothing_is_something() -> None:
+    for text in ("No Game No Life", "Nona", "None of the above", "nothing"):
+        assert plain_text(text, 100) == text
+
+
 @pytest.mark.parametrize(
     ("html", "text"),
     [
@@ -287,7 +305,7 @@ def test_community_records_tell_family_and_weight_range(db: Database, tmp_path: 
         ("5 < 6 &amp; <3 &#0;&#x202e;fox", "5 < 6 & <3 \ufffd fox"),
         ("A fox.\n<?xml version='1.0' encoding='utf-16'?><meta charset=utf-16>狐", "A fox.\n狐"),
         ("<p>one<br>two<ul><li>three</ul><script>four</script>", "one\ntwo\nthree"),
-        (" & ", "&"),
+        ("a & b", "a & b"),
     ],
 )
 def test_odd_html_in_a_description_is_read_as_a_browser_reads_it(html: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -28,19 +29,41 @@ KIND_WEIGHT: Mapping[Kind, float] = {
 
 DEFAULT_WEIGHT = 0.85
 
+USUAL_RANGE: Mapping[Kind, tuple[float, float]] = {
+    "style": (0.6, 1.0),
+    "character": (0.6, 1.0),
+    "concept": (0.7, 1.0),
+    "clothing": (0.5, 1.0),
+    "background": (0.5, 1.0),
+    "object": (0.4, 1.0),
+    "pose": (0.6, 1.0),
+    "unknown": (0.45, 1.0),
+    "accelerator": (0.1, 1.0),
+}
+"""From the 5th to the 95th percentile of the weights in 1,541 real prompts; a pose, of which 14 have one, as all kinds
+together. An accelerator's are those that its makers publish. A slider's scale is its own: it has no range here."""
+
 
 def recommend_weight(card: Card) -> tuple[float, WeightSource]:
     """Return a weight and its source: the user's own, else use on the examples, else the author's words, the kind's."""
-    if card.weight is not None and card.weight_source == "user":
-        return card.weight, "user"
     used = [e.weight for e in card.examples if e.weight is not None and 0 < e.weight <= 2]
-    if used:
-        return round(median(used), 2), "examples"
-    if card.weight is not None:
-        return card.weight, card.weight_source or "author"
-    if card.kind in KIND_WEIGHT:
-        return KIND_WEIGHT[card.kind], "kind"
-    return DEFAULT_WEIGHT, "default"
+    if used and not (card.weight is not None and card.weight_source == "user"):
+        return usual_weight(card.kind, round(median(used), 2), "examples")
+    return usual_weight(card.kind, card.weight, card.weight_source)
+
+
+def usual_weight(kind: Kind, told: float | None, source: WeightSource | None) -> tuple[float, WeightSource]:
+    """Take the weight that a card tells, within its kind's usual range unless the user set it; else the kind's.
+
+    The range keeps a stranger's "use at 5" from taking the strength budget away from the other adapters. A negative
+    weight stays negative.
+    """
+    if told is None:
+        return (KIND_WEIGHT[kind], "kind") if kind in KIND_WEIGHT else (DEFAULT_WEIGHT, "default")
+    if source != "user" and kind in USUAL_RANGE:
+        low, high = USUAL_RANGE[kind]
+        told = math.copysign(min(max(abs(told), low), high), told)
+    return told, source or "author"
 
 
 def fit_budget(weights: Sequence[tuple[Kind, float]], budget: float = STRENGTH_BUDGET) -> list[float]:

@@ -17,8 +17,9 @@ from stylus_gen.tools.ingest.kind import kind_of
 from stylus_gen.tools.ingest.site import SiteFile, SiteModel, SiteModelWithVersions, SiteVersion
 from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.terms import nsfw_level, read_licence
-from stylus_gen.tools.ingest.text import clean_line, plain_text
-from stylus_gen.tools.ingest.weight import author_weight, example_weight, strip_lora_tags
+from stylus_gen.tools.ingest.text import clean_line, plain_text, says_nothing
+from stylus_gen.tools.ingest.weight import author_weight, example_weight
+from stylus_gen.tools.triggers import split_words
 
 ADAPTER_TYPES = frozenset({"lora", "locon", "dora", "lycoris"})
 MAX_NAME = 200
@@ -75,12 +76,12 @@ def version_cards(version: SiteVersion, model: SiteModel, where: str) -> Iterato
 
 
 def trigger_groups(entries: list[str]) -> list[list[str]]:
-    """Split each entry at its commas: an entry is a group; tags and repetitions are dropped, length is bounded."""
+    """Split each entry at its commas: an entry is a group; syntax and repetitions are dropped, length is bounded."""
     groups: list[list[str]] = []
     room = MAX_WORDS
     for entry in entries[:MAX_GROUPS]:
-        words = (clean_line(word, 120).strip() for word in strip_lora_tags(entry[:8000]).split(","))
-        group = list(dict.fromkeys(word for word in words if word))[:room]
+        words = (clean_line(word, 120) for word in split_words(entry[:8000]))
+        group = list(dict.fromkeys(word for word in words if not says_nothing(word)))[:room]
         if group and group not in groups:
             groups.append(group)
             room -= len(group)

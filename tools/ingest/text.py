@@ -11,6 +11,11 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 _BLOCKS = frozenset(
     ("p", "br", "li", "ul", "ol", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "pre", "tr", "table", "blockquote")
 )
+_NOTHING = re.compile(
+    r"[\W_]*|none|null|nil|nan|n/?a|undefined|(?:no|not|without)(?: any)?(?: (?:trigger|activation|special))?"
+    r"(?: (?:words?|tags?|triggers?|needed|required|necessary))*|no description|untitled",
+    re.IGNORECASE,
+)
 _HIDDEN = frozenset(("script", "style"))
 
 
@@ -51,7 +56,8 @@ def clean_line(text: str, limit: int) -> str:
 def plain_text(html: str, limit: int) -> str:
     """Make plain text, one line a paragraph, of at most ``limit`` characters; not more than 20 times that is parsed.
 
-    Linear in what is parsed. Text inside more than 256 nested elements is lost: lxml stops there.
+    What stands for nothing ("None") is nothing. The time is linear in what is parsed; text inside more than 256 nested
+    elements is lost, because lxml stops there.
     """
     text = _UNSAFE.sub(" ", html[: 20 * limit])
     if "<" in text or "&" in text:
@@ -59,4 +65,10 @@ def plain_text(html: str, limit: int) -> str:
         parser.feed("<body>" + text)
         text = _UNSAFE.sub(" ", parser.close())  # entities may have named such characters again
     lines = (" ".join(line.split()) for line in text.split("\n"))
-    return "\n".join(line for line in lines if line)[:limit].rstrip()
+    plain = "\n".join(line for line in lines if line)[:limit].rstrip()
+    return "" if says_nothing(plain) else plain
+
+
+def says_nothing(text: str) -> bool:
+    """Tell whether a text stands for its own absence, as "None", "N/A" and "no trigger words" do."""
+    return len(text) < 60 and _NOTHING.fullmatch(text.strip(" .!()[]\"'")) is not None

@@ -12,15 +12,26 @@ from stylus_gen.tools.card import Example
 MAX_WEIGHT = 5.0
 """Sliders go to 5 and below zero; beyond it is a typing error."""
 
+# What else people give numbers for: training, sampling, other models. Beside it a number is not the adapter's weight.
+_ELSE = (
+    r"(?:decay|noise|noising|offset|learning|optimi[sz]er|guidance|denois\w*|hi(?:gh)?[- ]?res|upscal\w*|control ?net"
+    r"|ip[- ]?adapter|\w*detailer|drop ?out|alpha|epochs?|batch|gamma|sampler|inpaint\w*|embedding|inversion|magnitude"
+    r"|hyper ?network|resolution|repeats?|caption|text[ _]?encoder|去噪|重绘|步数|学习率"
+    r"|(?<![a-z])(?:lr|steps?|cfg|clip|dim|rank|snr|seed|img2img|i2i|prompt|vae|merg\w+|eta|norms?|loss|mask)(?![a-z]))"
+)
 _NUMBER = r"(\d?[.,]\d+|\d)"
-_RANGE = rf"{_NUMBER}(?:\s*(?:-|–|—|~|～|/|to|and|or|至|到)\s*{_NUMBER})?(?![\d.,]*\d|\s*(?:%|x\b|dim|epoch|step))"
-_WORD = r"(?<!denoising )(?<!denoise )(?:weights?|strengths?|multiplier|权重|權重|強度|强度)"
+_UNIT = rf"(?![\d.,]*\d|e-?\d|[ \t]*(?:%|x\b|[bm]\b)|[ \t]*{_ELSE}(?![ \t]*(?:\w+[ \t]*)?[:=]?[ \t]*\d))"
+_RANGE = rf"{_NUMBER}(?:\s*(?:-|–|—|~|～|/|to|and|or|至|到)\s*{_NUMBER})?+{_UNIT}"
+_WORD = rf"(?:weights?|strengths?|multiplier|权重|權重|強度|强度)(?![ \t_-]*{_ELSE})"
+_GAP = rf"(?:(?!{_ELSE})[^\d\n]){{0,30}}?"
 _AUTHOR = (
-    re.compile(rf"{_WORD}[^\d\n]{{0,30}}?(?<![\w.]){_RANGE}", re.IGNORECASE),
+    re.compile(rf"{_WORD}{_GAP}(?<![\w.]){_RANGE}", re.IGNORECASE),
     re.compile(rf"{_WORD}{_RANGE}", re.IGNORECASE),
     re.compile(rf"(?<![\w.]){_RANGE}\s*(?:lora\s+|network\s+)?{_WORD}", re.IGNORECASE),
     re.compile(rf"<lora:[^:>\n]{{1,120}}:{_RANGE}>", re.IGNORECASE),
 )
+_QUALIFIED = re.compile(rf"{_ELSE}(?:[ \t_-]*(?!and\b|with\b|or\b)[^\W\d]+)?[ \t_-]*\Z", re.IGNORECASE)
+"""Before a number's word: "noise offset strength 0.1", "denoising strength"."""
 
 _LORA = re.compile(r"<(?:lora|lyco):([^:<>]{1,200})(?::\s*(-?[\d.]+))?[^<>]{0,40}>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{0,300}>", re.IGNORECASE)
@@ -38,6 +49,8 @@ def author_weight(text: str) -> Weight | None:
     """Read the first weight or range that a description recommends, as in "weight 0.6-0.8"."""
     for pattern in _AUTHOR:
         for match in pattern.finditer(text):
+            if _QUALIFIED.search(text, max(0, match.start() - 40), match.start()):
+                continue
             numbers = [float(n.replace(",", ".")) for n in match.groups() if n]
             if all(0 < n <= 2 for n in numbers):
                 low, high = min(numbers), max(numbers)

@@ -15,7 +15,7 @@ from stylus_gen.tools.card import WeightSource
 from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.store.database import Connection
 from stylus_gen.tools.triggers import has_words
-from stylus_gen.tools.weights import DEFAULT_WEIGHT, KIND_WEIGHT
+from stylus_gen.tools.weights import usual_weight
 
 Versions = dict[int, list[Any]]
 
@@ -44,7 +44,8 @@ def make_candidate(versions: Sequence[Any], prompt: str) -> Candidate:
     row = versions[0]
     if len(versions) > 1:
         row = max(versions, key=lambda version: (_says(prompt, version.trigger_groups), version.installed))
-    weight, source = _weight(row)
+    source = row.weight_source if row.weight_source in get_args(WeightSource) else None
+    weight, source = usual_weight(row.kind, row.weight, source)
     return Candidate(
         adapter_id=row.id,
         model_key=row.model_key,
@@ -64,10 +65,3 @@ def make_candidate(versions: Sequence[Any], prompt: str) -> Candidate:
 
 def _says(prompt: str, groups: Sequence[Sequence[str]]) -> bool:
     return any(has_words(prompt, word) for group in groups[:8] for word in group[:8])
-
-
-def _weight(row: Any) -> tuple[float, WeightSource]:
-    """Take the card's weight, else the usual one of its kind."""
-    if row.weight is not None:
-        return row.weight, row.weight_source if row.weight_source in get_args(WeightSource) else "author"
-    return (KIND_WEIGHT[row.kind], "kind") if row.kind in KIND_WEIGHT else (DEFAULT_WEIGHT, "default")
