@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.a1111 import without_tags
 from stylus_gen.tools.licence import judge_licences
 from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, Planner, Policy, Rejection, Verdict
 from stylus_gen.tools.triggers import place_words
 
 REJECTIONS = 20
 """Refused candidates that a plan lists: those that came closest."""
-
-_LORA_TAG = re.compile(r"\s*<(?:lora|lyco|hypernet):[^<>]*>\s*,?", re.IGNORECASE)
 
 
 def compose(state: State, context: AgentContext) -> Plan:
@@ -80,8 +78,7 @@ def _verdict(assignments: Sequence[Assignment], policy: Policy, context: AgentCo
 
 def final_prompt(prompt: str, assignments: Iterable[Assignment]) -> str:
     """Write the prompt that is drawn: the missing trigger words, then the user's words without ``<lora:…>`` tags."""
-    said = _LORA_TAG.sub(" ", prompt).strip() if _LORA_TAG.search(prompt) else prompt
-    return place_words(said, [word for a in assignments for word in a.trigger_words])
+    return place_words(without_tags(prompt), [word for a in assignments for word in a.trigger_words])
 
 
 def _rejected(state: State) -> list[Rejection]:
@@ -100,8 +97,9 @@ def _warnings(state: State) -> list[str]:
     warnings = list(state.warnings)
     if state.handed_over:
         warnings.append(f"the offline planner finished this plan: {state.handed_over}")
-    if _LORA_TAG.search(state.request.prompt):
-        warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead")
+    prompt = state.request.prompt
+    if without_tags(prompt) != prompt:
+        warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead (--pin NAME)")
     return warnings
 
 

@@ -12,6 +12,7 @@ from stylus_gen.agent.planner import ModelFailed
 from stylus_gen.agent.revision import read_answer
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Assignment, Plan
+from stylus_gen.tools.text import readable
 from stylus_gen.tools.triggers import plain
 
 SECONDS = 30.0
@@ -48,6 +49,7 @@ def revise_plan(plan: Plan, text: str, context: AgentContext) -> Plan:
 
     Raises BadRequest for a line that is no edit.
     """
+    readable(text, "the line")
     try:
         edits = read_followup(plan, text)
     except BadRequest as error:

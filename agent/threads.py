@@ -24,6 +24,7 @@ from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.plan import Plan
+from stylus_gen.tools.text import MAX_NAME, readable
 
 RECURSION_LIMIT = 100
 """Supersteps of one turn; the graph stops for a person after two."""
@@ -121,6 +122,7 @@ class Threads:
 
 
 def _config(thread_id: str) -> Any:
+    readable(thread_id, "the thread's name", MAX_NAME)
     return {"configurable": {"thread_id": thread_id}, "recursion_limit": RECURSION_LIMIT}
 
 

@@ -22,6 +22,7 @@ from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family, usable_families
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
+from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
 if TYPE_CHECKING:
     from stylus_gen.agent.context import AgentContext
@@ -177,7 +178,7 @@ class Stylus:
         """Read one card by id, hash or name."""
         from stylus_gen.tools.store.adapters import get_card
 
-        return get_card(self.database, adapter)
+        return get_card(self.database, readable(adapter, "the adapter's name", MAX_NAME))
 
     def search(self, text: str, *, kind: str | None = None, limit: int = 10) -> list[Candidate]:
         """Find adapters for one concept or a whole prompt, best first."""
@@ -185,7 +186,8 @@ class Stylus:
 
         if kind is not None and kind not in get_args(Kind):
             raise BadRequest(f"no kind is called {kind!r}; the kinds are {', '.join(get_args(Kind))}")
-        self._stock()
+        text = readable(text, "the text to search for")
+        self._stock(self.family, self.settings.base)
         kinds = [kind] if kind else None
         found = search_adapters(
             self.database, self.embedder, text, [], family=self.family, policy=self.policy, limit=limit, kinds=kinds
@@ -195,8 +197,8 @@ class Stylus:
     def plan(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> Plan:
         """Choose adapters, weights and masks for a prompt, and say why.
 
-        ``more`` are the other fields of `PlanRequest`: negative_prompt, diversity, and ``pinned`` and
-        ``banned`` adapters by id, hash or name. A seed that is not given is drawn at random and recorded in the plan.
+        ``more`` are the other fields of `PlanRequest`, each over its setting; ``pinned`` and ``banned`` are adapters by
+        id, hash or name. A seed that is not given is drawn at random and recorded in the plan.
         """
         return self.plan_request(self.request(prompt, images=images, seed=seed, **more))
 
@@ -207,30 +209,39 @@ class Stylus:
         return plan_prompt(request, self._context)
 
     def request(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> PlanRequest:
-        """Make the request of a plan, the settings filled in, for `plan` and for ``threads.plan``.
+        """Make the request of a plan, for `plan` and for ``threads.plan``; what is not given the settings fill in.
 
         Raises BadRequest naming each field that is wrong.
         """
         from stylus_gen.agent.request import Budget, PlanRequest
 
         of = self.settings
-        self._stock()
-        for choice in ("pinned", "banned"):
-            more[choice] = tuple(self.card(adapter).id for adapter in more.get(choice, ()))
+        given = {name: value for name, value in more.items() if value is not None}
+        filled = {
+            "seed": secrets.randbits(32) if seed is None else seed,
+            "family": given.get("family") or self._family_of(given.get("base")),
+            "base": of.base,
+            "policy": self.policy,
+            "max_adapters": of.max_adapters,
+            "budget": Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
+        }
         try:
-            return PlanRequest(
-                prompt=prompt,
-                images=images,
-                seed=secrets.randbits(32) if seed is None else seed,
-                family=self.family,
-                base=self.settings.base,
-                policy=self.policy,
-                max_adapters=of.max_adapters,
-                budget=Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
-                **more,
-            )
+            wish = PlanRequest(prompt=prompt, images=images, **{**filled, **given, "pinned": (), "banned": ()})
+            self._stock(wish.family, wish.base)
+            named = {choice: self._ids(given.get(choice, ())) for choice in ("pinned", "banned")}
+            return PlanRequest.model_validate({**dict(wish), **named})
         except ValidationError as error:
             raise BadRequest(f"the request: {faults(error)}") from None
+
+    def _family_of(self, base: str | None) -> Family:
+        from stylus_gen.tools.diffusion.family import base_family
+
+        return (
+            base_family(readable(base, "the base", MAX_NAME))[0] if base and base != self.settings.base else self.family
+        )
+
+    def _ids(self, adapters: str | Iterable[str]) -> tuple[str, ...]:
+        return tuple(self.card(adapter).id for adapter in ([adapters] if isinstance(adapters, str) else adapters))
 
     def revise(self, thread: str, line: str) -> Plan:
         """Change a thread's plan by a line such as "less of the style"; "accept" ends the wait for approval."""
@@ -263,6 +274,7 @@ class Stylus:
             prompt, uses, family = recipe.final_prompt, uses_of(recipe), recipe.family
         else:
             text = read_parameters(Path(recipe)) if recipe.lower().endswith(".png") else recipe
+            text = readable(text, "the recipe", MAX_RECIPE)
             (prompt, uses), family = read_a1111(text), self.family
             if not uses and text is recipe:
                 raise BadRequest(
@@ -362,21 +374,21 @@ class Stylus:
         paths = {i: path_of(self.database, i) for i in ids}
         return {i: path for i, path in paths.items() if path}
 
-    def _stock(self) -> None:
-        """Make sure that the store holds adapters for the base; the shipped small world brings its own.
+    def _stock(self, family: Family, base: str | None) -> None:
+        """Make sure that the store holds adapters for a base; the shipped small world brings its own.
 
         Raises BadRequest if there is none.
         """
         from stylus_gen.tools.store.adapters import count_families
 
-        if self.family == "world" and self.settings.base is None:
+        if family == "world" and base is None:
             return self._bring_world()
         counts = count_families(self.database)
-        if any(counts.get(family) for family in usable_families(self.family)):
+        if any(counts.get(usable) for usable in usable_families(family)):
             return
-        have = ", ".join(f"{family} {n}" for family, n in counts.items()) or "nothing"
+        have = ", ".join(f"{held} {n}" for held, n in counts.items()) or "nothing"
         raise BadRequest(
-            f"the base is {self.family} and the store holds no adapter for it (it holds: {have}); "
+            f"the base is {family} and the store holds no adapter for it (it holds: {have}); "
             "import some with `stylus import FOLDER`, or choose another --base or --family"
         )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from stylus_gen.tools.text import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -27,6 +29,7 @@ def progress_bar() -> Iterator[Progress]:
             if not bars:
                 bars.append(stack.enter_context(_bar()))
             (bar,) = bars
+            message = printable(message)
             if not bar.tasks or bar.tasks[-1].description != message:
                 for task in bar.task_ids:
                     bar.remove_task(task)

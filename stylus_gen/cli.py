@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylus_gen.eval.commands import app as eval_app
-from stylus_gen.terminal import Json, Model, opened, show, show_json
+from stylus_gen.terminal import Json, Model, complain, opened, show, show_json
 from stylus_gen.tools.errors import EXIT_CODES, AdapterRejected, BadRequest, StylusError, Unavailable
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ Seed = Annotated[
 ]
 Profile = Annotated[str | None, typer.Option(help="personal, commercial or strict.", show_default=False)]
 Installed = Annotated[bool | None, typer.Option("--installed", help="Only adapters whose files are here.")]
+Negative = Annotated[str, typer.Option(help="What to keep out of the picture.")]
+Level = Annotated[
+    int | None,
+    typer.Option(min=1, max=31, help="Highest level shown: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX.", show_default=False),
+]
+Pins = Annotated[list[str] | None, typer.Option("--pin", help="Use this adapter (name, id or hash); may be repeated.")]
+Bans = Annotated[
+    list[str] | None, typer.Option("--ban", help="Never use this adapter (name, id or hash); may be repeated.")
+]
+Most = Annotated[int | None, typer.Option("--max-adapters", min=0, max=10, help="In one plan.", show_default=False)]
+Diversity = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of pictures that draw some of the adapters, not all.", show_default=False),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.", show_default=False)]
 
 
@@ -128,11 +142,16 @@ def plan(
     prompt: Prompt,
     images: Images = 1,
     seed: Seed = None,
-    negative: Annotated[str, typer.Option(help="What to keep out of the picture.")] = "",
+    negative: Negative = "",
+    pin: Pins = None,
+    ban: Bans = None,
+    max_adapters: Most = None,
+    diversity: Diversity = None,
     family: Family = None,
     base: Base = None,
     model: Model = None,
     profile: Profile = None,
+    nsfw_level: Level = None,
     installed: Installed = None,
     thread: Annotated[str | None, typer.Option(help="Keep it under this name, for `stylus revise`.")] = None,
     approve: Annotated[bool, typer.Option(help="Draw the thread only when `stylus revise` accepted it.")] = False,
@@ -142,8 +161,10 @@ def plan(
     """Choose adapters, weights and masks for a prompt, and say why."""
     if approve and not thread:
         raise BadRequest("--approve waits for an answer to a thread: name one with --thread NAME")
-    with opened(family=family, base=base, model=model, profile=profile, installed_only=installed) as stylus:
-        wish = stylus.request(prompt, images=images, seed=seed, negative_prompt=negative)
+    who = {"family": family, "base": base, "model": model, "profile": profile, "nsfw_level": nsfw_level}
+    wishes = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
+    with opened(**who, installed_only=installed) as stylus:
+        wish = stylus.request(prompt, images=images, seed=seed, negative_prompt=negative, **wishes)
         made = stylus.threads.plan(thread, wish, approve=approve) if thread else stylus.plan_request(wish)
     show_plan(made, out, as_json)
 
@@ -155,12 +176,17 @@ def generate(
     thread: Annotated[str | None, typer.Option(help="Draw this thread's plan.", show_default=False)] = None,
     images: Images = 1,
     seed: Seed = None,
-    negative: Annotated[str, typer.Option(help="What to keep out of the picture.")] = "",
+    negative: Negative = "",
+    pin: Pins = None,
+    ban: Bans = None,
+    max_adapters: Most = None,
+    diversity: Diversity = None,
     control: Annotated[bool, typer.Option(help="Also draw each seed without adapters.")] = False,
     family: Family = None,
     base: Base = None,
     model: Model = None,
     profile: Profile = None,
+    nsfw_level: Level = None,
     steps: Annotated[int | None, typer.Option(show_default=False)] = None,
     guidance: Annotated[float | None, typer.Option(show_default=False)] = None,
     width: Annotated[int | None, typer.Option(show_default=False)] = None,
@@ -174,17 +200,22 @@ def generate(
     """Draw a prompt, or a plan, with adapters that are here. Run it again to go on after an interruption."""
     if sum(map(bool, (prompt, plan, thread))) != 1:
         raise BadRequest("give one of: a prompt, --plan FILE, --thread NAME")
-    if not prompt and (images != 1 or seed is not None or negative):
-        raise BadRequest("--images, --seed and --negative are a prompt's; a plan or thread holds its own: revise it")
+    wishes = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
+    given = (negative, seed, profile, nsfw_level, *wishes.values())
+    if not prompt and (images != 1 or any(value not in (None, "", []) for value in given)):
+        raise BadRequest(
+            "--images, --seed, --negative, --pin, --ban, --max-adapters, --diversity, --profile and --nsfw-level are a "
+            "prompt's; a plan or thread holds its own: revise it"
+        )
     drawing = {"steps": steps, "guidance": guidance, "width": width, "height": height, "scheduler": scheduler}
-    who = {"family": family, "base": base, "model": model, "profile": profile}
+    who = {"family": family, "base": base, "model": model, "profile": profile, "nsfw_level": nsfw_level}
     with opened(**drawing, **who, device=device, dtype=dtype, outputs=out, installed_only=True) as stylus:
         if plan:
             chosen = stylus.read_plan(plan)
         elif thread:
             chosen = stylus.accepted(thread)
         else:
-            chosen = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative)
+            chosen = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative, **wishes)
         result = stylus.generate(chosen, control=control)
     if as_json:
         return show_json({"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]})
@@ -280,14 +311,24 @@ def demo(out: Out = None, as_json: Json = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; known errors become one sentence and an exit code."""
     try:
-        app(args=list(arguments) if arguments is not None else None)
+        app(args=[_utf8(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
     except StylusError as error:
-        print(f"stylus: {error.message}", file=sys.stderr)
+        complain(error.message)
         raise SystemExit(EXIT_CODES[type(error)]) from None
     except SystemExit as stopped:  # typer turns Ctrl-C into this
         if stopped.code == INTERRUPTED:
-            print("stylus: stopped; what was done is kept, run the same command to go on", file=sys.stderr)
+            complain("stopped; what was done is kept, run the same command to go on")
         raise
+
+
+def _utf8(argument: str) -> str:
+    """Give an argument back. Raises BadRequest where its bytes are no UTF-8; Python makes lone surrogates of them."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        shown = argument.encode(errors="replace").decode()[:60]
+        raise BadRequest(f"the argument {shown!r} holds bytes that are no text in UTF-8; remove them") from None
+    return argument
 
 
 if __name__ == "__main__":

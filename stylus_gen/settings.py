@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import Profile
+from stylus_gen.tools.text import MAX_NAME
 
 PREFIX = "STYLUS_"
 
@@ -30,7 +31,9 @@ class Settings(BaseSettings):
     model: str = Field(default="offline", description="offline, openai:NAME or litellm:NAME")
     model_base_url: str | None = Field(default=None, pattern=r"^https?://", description="any OpenAI-compatible server")
     model_api_key: SecretStr | None = None
-    base: str | None = Field(default=None, description="a diffusers folder or hub id; the small world if unset")
+    base: str | None = Field(
+        default=None, max_length=MAX_NAME, description="a diffusers folder or hub id; the small world if unset"
+    )
     family: Family | None = Field(default=None, description="the base's family, where it cannot be told")
 
     profile: Profile = Field(default="personal", description="which licences are acceptable")

@@ -15,19 +15,20 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import Report
 from stylus_gen.tools.ingest import ImportSummary
 from stylus_gen.tools.plan import Assignment, Candidate, Plan
+from stylus_gen.tools.text import printable
 
 REFUSED = 5  # refusals shown, those that came closest
 WHOLE = "(whole prompt)"
 
 
-def plain(value: object) -> Text:
+def plain(value: object, style: str = "") -> Text:
     """Make untrusted text safe to print: no markup, no control characters."""
-    return Text("".join(c if c.isprintable() else " " for c in str(value)))
+    return Text(printable(value), style)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Build a table of untrusted cells."""
-    made = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    made = Table(title=plain(title, "table.title"), title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:

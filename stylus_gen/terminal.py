@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylus_gen.bar import progress_bar
+from stylus_gen.tools.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Model = Annotated[str | None, typer.Option(help="offline, openai:NAME or litellm:NAME.", show_default=False)]
+
+MOST = 1500
+"""Characters of an error that are printed: its beginning says what is wrong, its end what to do."""
 
 
 def show(*parts: RenderableType) -> None:
@@ -28,8 +33,20 @@ def show(*parts: RenderableType) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print one JSON object on one line."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print one JSON object on one line; what could command a terminal is written as an escape."""
+    print(escape(json.dumps(value, ensure_ascii=False)))
+
+
+def escape(text: str) -> str:
+    """Write what is not printable as JSON's ``\\u…``; no other reader of JSON sees a difference."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def complain(message: str) -> None:
+    """Print one sentence on standard error; what it quotes may come from a stranger, and may be long."""
+    said = printable(message)
+    said = said if len(said) <= MOST else f"{said[: MOST - 300]} … {said[-300:]}"
+    print(f"stylus: {said}", file=sys.stderr)
 
 
 @contextmanager

@@ -260,3 +260,136 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_drawn(
     done = stylus("generate", "a penguin", "--out", "file")
     assert done.code == 2
     assert "--out" in done.err
+
+
+NOBODY_S = (
+    "Foo [/bar] style",
+    "[link=https://example.org]here[/link]",
+    "[sdxl] nice style",
+    ":smile: \x1b]0;x\x07 \x9b2J",
+)
+
+
+@pytest.mark.parametrize("name", NOBODY_S)
+def test_nothing_from_outside_is_markup_or_commands_the_terminal(stylus: Run, tmp_path: Path, name: str) -> None:
+    from tests.catalogue import model
+
+    odd = model(9, name, tags=["style"], triggers=["oddtrigger"], description=name, file="odd")
+    stylus("import", str(write_catalogue(tmp_path, [odd])))
+    words = [word for word in name.split() if word.isprintable()]
+    for command in (
+        ["show", "odd"],
+        ["search", "oddtrigger"],
+        ["search", f"oddtrigger {name}"],
+        ["plan", f"oddtrigger {name}"],
+        ["plan", f"oddtrigger {name}", "--json"],
+        ["check", f"{name} <lora:odd:1>"],
+        ["show", f"{name} nobody"],
+    ):
+        done = stylus(*command)
+        said = done.out + done.err
+        assert done.code in (0, 2, 3), done.err
+        assert all(word in said for word in words), command
+        assert all(c.isprintable() or c == "\n" for c in said), command
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "a \udcff"],
+        ["show", "\udcff"],
+        ["check", "\udcff <lora:x:1>"],
+        ["revise", "\udcff", "less fox"],
+        ["import", "\udcff"],
+        ["replay", "\udcff.png"],
+        ["doctor", "--base", "\udcff"],
+        ["search", "x" * 100_000],
+        ["show", "x" * 100_000],
+        ["check", "x" * 100_000],
+        ["check", f"{'x' * 100_000}.png"],
+        ["check", f"{'x' * 100_000}.json"],
+        ["check", "a fox " + "<lora:x:1>" * 9_000],
+        ["revise", "x" * 100_000, "less fox"],
+        ["plan", "wanostyle", "--thread", "x" * 100_000],
+        ["plan", "wanostyle", "--negative", "x" * 100_000],
+        ["plan", "wanostyle", "--pin", "x" * 100_000],
+        ["plan", "wanostyle", "--out", "x" * 100_000],
+        ["search", "wanostyle", "--base", "x" * 100_000],
+        ["generate", "--plan", "x" * 100_000],
+        ["replay", "x" * 100_000],
+    ],
+    ids=lambda arguments: " ".join(a[:12] for a in arguments).encode("ascii", "replace").decode(),
+)
+def test_an_argument_that_is_no_text_or_far_too_long_gets_one_sentence(stocked: Run, arguments: list[str]) -> None:
+    done = stocked(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("stylus: ")
+    assert len(done.err.splitlines()) == 1
+    assert len(done.err) < 2_000
+
+
+def test_pins_bans_and_caps_can_be_given_on_the_command_line(stocked: Run) -> None:
+    def names(*more: str) -> list[str]:
+        plan = stocked("plan", "1girl, wanostyle, zelphira, standing", *more, "--json").json
+        return sorted(a["name"] for a in plan["assignments"])
+
+    assert names() == ["Wano Saga Style", "Zelphira of Astermoor"]
+    assert names("--pin", "Kimono Deluxe", "--ban", "Wano Saga Style") == ["Kimono Deluxe", "Zelphira of Astermoor"]
+    assert len(names("--max-adapters", "1")) == 1
+    assert names("--max-adapters", "0") == []
+    plan = stocked("plan", "wanostyle", "--nsfw-level", "4", "--images", "8", "--diversity", "1", "--json").json
+    assert plan["policy"]["nsfw_level"] == 4
+
+
+@pytest.mark.parametrize(
+    "own", [["--pin", "Misty Forest"], ["--ban", "x"], ["--max-adapters", "0"], ["--diversity", "0"], ["--seed", "0"],
+            ["--nsfw-level", "1"], ["--profile", "strict"], ["--negative", "x"]]
+)  # fmt: skip
+def test_what_a_plan_holds_cannot_be_given_beside_it(stocked: Run, tmp_path: Path, own: list[str]) -> None:
+    stocked("plan", "wanostyle", "--out", "plan.json")
+    done = stocked("generate", "--plan", "plan.json", *own)
+    assert done.code == 2
+    assert own[0] in done.err
+
+
+@pytest.mark.parametrize("prompt", ["<lora:fox:0.8>", " <lora:fox:1>, <lyco:ink> ", "< LoRA : x >"])
+def test_a_prompt_of_nothing_but_tags_is_no_prompt(stocked: Run, prompt: str) -> None:
+    done = stocked("plan", prompt)
+    assert done.code == 2
+    assert "nothing but <lora:" in done.err
+    assert "--pin" in done.err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("negative_prompt", "blurry"),
+        ("max_adapters", 1),
+        ("diversity", 0.5),
+        ("family", "sd15"),
+        ("base", "somebody/base-sd15"),
+        ("policy", {"profile": "commercial", "nsfw_level": 2, "installed_only": False}),
+        ("budget", {"model_calls": 1, "tokens": 2, "seconds": 3.0}),
+    ],
+)
+def test_every_field_of_a_request_can_be_given_over_the_settings(stocked: Run, field: str, value: object) -> None:
+    from stylus_gen import Stylus
+
+    with Stylus(family="sd15", profile="strict", max_adapters=3) as stylus:
+        given = {"family": "sd15"} | {field: value}
+        request = stylus.request("wanostyle", **given)
+        assert request.model_dump()[field] == value
+        assert stylus.plan("wanostyle", **given).prompt == "wanostyle"
+
+
+def test_one_pin_may_be_a_name_and_a_wrong_field_is_named(stocked: Run) -> None:
+    from stylus_gen import Stylus
+    from stylus_gen.tools.errors import BadRequest
+
+    with Stylus(family="sd15") as stylus:
+        (pinned,) = stylus.plan("a cat", pinned="Misty Forest").assignments
+        assert pinned.name == "Misty Forest"
+        with pytest.raises(BadRequest, match="max_adapter"):
+            stylus.plan("a cat", max_adapter=2)
+        with pytest.raises(BadRequest, match="sd99"):
+            stylus.plan("a cat", family="sd99")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from stylus_gen.tools.diffusion.parameters import LoraTag, format_parameters, parse_parameters
+from stylus_gen.tools.a1111 import LoraTag, format_parameters, parse_parameters
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe, read_recipe, write_picture
 from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field, ValidationError, model_validator
 
-from stylus_gen.tools.diffusion.parameters import LoraTag, format_parameters
+from stylus_gen.tools.a1111 import LoraTag, format_parameters
 from stylus_gen.tools.diffusion.settings import MAX_SIDE, RenderSettings
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family

@@ -21,6 +21,7 @@ class LoraTag(NamedTuple):
 
 
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet)\s*:", re.IGNORECASE)
+_WHOLE_TAG = re.compile(r"\s*<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>\s*,?", re.IGNORECASE)
 _NEGATIVE = re.compile(r"(negative prompt)\s*:", re.IGNORECASE)
 _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # A1111's own, empty quotes allowed
 
@@ -49,6 +50,11 @@ def parse_parameters(text: str) -> dict[str, str]:
     negative = "\n".join(lines[start:]).removeprefix("Negative prompt:").strip()
     fields = {name: _unquote(value) for name, value in pairs}
     return {"Prompt": "\n".join(lines[:start]).strip(), "Negative prompt": negative} | fields
+
+
+def without_tags(prompt: str) -> str:
+    """Take the ``<lora:…>`` tags out of a prompt, each with the comma that follows it."""
+    return _WHOLE_TAG.sub(" ", prompt).strip() if _WHOLE_TAG.search(prompt) else prompt
 
 
 def tag_name(name: str) -> str:
