@@ -17,6 +17,7 @@ from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.candidate import bind, is_named
+from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
@@ -90,7 +91,7 @@ def _judge(state: State) -> Calls:
 
 def is_asked(candidate: Candidate, prompt: str) -> bool:
     """Tell whether a prompt speaks for a candidate: it is a list of tags, or names it."""
-    return is_tag_list(prompt) or is_named(candidate, prompt)
+    return is_tag_list(prompt) or is_named(candidate, affirmed(prompt))
 
 
 def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Rejection]]:

@@ -8,6 +8,7 @@ from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.candidate import bind, candidate_of
 from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.licence import forbids
+from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.plan import Concept
 from stylus_gen.tools.prune import Choice, Rules, prune
 
@@ -40,7 +41,7 @@ def rules_of(state: State) -> Rules:
     """Gather what the request fixes."""
     request = state.request
     return Rules(
-        prompt=request.prompt,
+        prompt=affirmed(request.prompt),
         family=request.family,
         max_adapters=request.max_adapters,
         pinned=frozenset(choice.candidate.adapter_id for choice in state.pinned),

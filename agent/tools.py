@@ -5,8 +5,9 @@ A `Fault` is for the planner: it says what to do better. Everything else that is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -14,18 +15,24 @@ from pydantic import BaseModel, Field, ValidationError
 from stylus_gen.agent.assign import assign
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.pins import bind_pins, rules_of
+from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.stage import Stage, next_calls, stage_of
 from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.tools.candidate import exclusion
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.masks import pick_masks
+from stylus_gen.tools.negation import affirmed, negated
 from stylus_gen.tools.plan import Candidate, Concept, Rejection
 from stylus_gen.tools.prune import Choice, prune
 from stylus_gen.tools.segment import occurs, place_concepts
-from stylus_gen.tools.triggers import clean_text
+from stylus_gen.tools.triggers import clean_text, plain
 
 CANDIDATES = 10
 """Candidates asked for each concept."""
+
+NEGATED = 8
+"""Negated spans that are searched for."""
 
 REASON = 160
 """Characters of a planner's reason that are kept."""
@@ -86,33 +93,52 @@ class PickMasks(BaseModel):
 
 
 def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[Update, str]:
-    """Place the spans in the prompt. A span that is not there is left out, if others are."""
-    spans: list[tuple[str, Kind]] = [(span.text, span.kind) for span in args.concepts]
+    """Place the spans in the prompt. One that is not there is left out if others are, one that is negated always."""
+    spans: list[tuple[str, Kind]] = [(affirmed(span.text), span.kind) for span in args.concepts]
     prompt = state.request.prompt
-    there = [span for span in spans if occurs(prompt, span[0])]
+    there = [span for span in spans if occurs(affirmed(prompt), span[0])]
+    strange = [span for span in spans if not occurs(prompt, span[0]) and plain(span[0])]
     try:
-        concepts = place_concepts(prompt, there or spans)
+        concepts = place_concepts(prompt, there or strange)
     except BadRequest as error:
         raise Fault(error.message) from None
     return {"concepts": concepts}, ", ".join(f"{c.id}={c.text!r}" for c in concepts) or "no concepts"
 
 
 def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[Update, str]:
-    """Ask the catalogue for candidates, for the concepts named and for the prompt as a whole."""
+    """Ask the catalogue for candidates, for the concepts named and for the prompt as a whole.
+
+    What the prompt does not want is asked for too, and refused: the plan says so.
+    """
     known = {concept.text.casefold(): concept for concept in state.concepts or ()}
     known |= {concept.id: concept for concept in state.concepts or ()}
     texts = [text for text in args.concepts if text.casefold() in known]
-    if args.concepts and not texts:
+    if args.concepts and not texts and state.concepts:
         raise Fault(f"not among the concepts: {args.concepts}; they are {[c.text for c in state.concepts or ()]}")
     wanted = {known[text.casefold()].id: known[text.casefold()] for text in texts}
-    request = state.request
-    found = context.search(request.prompt, list(wanted.values()), request.family, request.policy, CANDIDATES)
-    banned = set(request.banned)
+    found = _find(state.request, [*wanted.values()], context)
+    gone = {c.adapter_id: why for c in chain(*found.values()) if (why := exclusion(c, state.request.prompt))}
+    gone |= dict.fromkeys(state.request.banned, "")
     candidates = {
-        place: [candidate for candidate in found.get(place, ()) if candidate.adapter_id not in banned][:CANDIDATES]
-        for place in [*wanted, WHOLE]
+        place: [c for c in found[place] if c.adapter_id not in gone][:CANDIDATES] for place in [*wanted, WHOLE]
     }
-    return {"candidates": candidates}, f"{sum(map(len, candidates.values()))} candidates"
+    refused = {
+        c.adapter_id: Rejection(adapter_id=c.adapter_id, name=c.name, code="banned", reason=gone[c.adapter_id])
+        for c in chain(*found.values())
+        if gone.get(c.adapter_id)
+    }
+    update = {"candidates": candidates, "rejected": [*refused.values()]}
+    return update, f"{sum(map(len, candidates.values()))} candidates"
+
+
+def _find(request: PlanRequest, wanted: Sequence[Concept], context: AgentContext) -> dict[str, Sequence[Candidate]]:
+    """Search for what the prompt wants, by concept and as a whole; what it negates is found as ``-1``, ``-2``, …"""
+    prompt, said = request.prompt, affirmed(request.prompt)
+    spans = enumerate(negated(prompt)[:NEGATED], 1)
+    unwanted = [Concept(id=f"-{i}", text=prompt[start:end], start=start, end=end) for i, (start, end) in spans]
+    found = context.search(said, [*wanted, *unwanted], request.family, request.policy, CANDIDATES)
+    named = {concept.id: found.get(concept.id, ()) for concept in (*wanted, *unwanted)}
+    return named | {WHOLE: found.get(WHOLE, ()) if plain(said) else ()}
 
 
 def judge(state: State, args: PruneCandidates, context: AgentContext) -> tuple[Update, str]:
@@ -128,7 +154,7 @@ def judge(state: State, args: PruneCandidates, context: AgentContext) -> tuple[U
         raise Fault(f"these break a rule, leave them out and answer again: {broken}")
     assignments, forbidden, warnings = assign(pruned.kept, state.request, context.cards)
     chosen = {assignment.adapter_id for assignment in assignments}
-    rejected = [r for r in [*forbidden, *refused] if r.adapter_id not in chosen]
+    rejected = [r for r in [*state.rejected, *forbidden, *refused] if r.adapter_id not in chosen]
     update = {"assignments": assignments, "rejected": rejected, "warnings": [*state.warnings, *warnings]}
     return update, f"{len(assignments)} assigned"
 

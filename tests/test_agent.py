@@ -127,6 +127,31 @@ def test_no_adapter_is_a_normal_answer(prompt: str) -> None:
     assert plan.masks == ((),)
 
 
+def test_what_the_prompt_excludes_is_refused_and_the_plan_says_so() -> None:
+    plan = plan_prompt(ask("a fox without snow, not the miku"), Shelf().context())
+    assert names(plan) == ["Fox"]
+    assert [(r.name, r.code, r.reason) for r in plan.rejected[:2]] == [
+        ("Snow", "banned", "the prompt excludes it: 'without snow'"),
+        ("Miku", "banned", "the prompt excludes it: 'not the miku'"),
+    ]
+
+
+def test_an_adapter_that_holds_what_is_wanted_and_what_is_not_is_refused() -> None:
+    shelf = Shelf([card("a", "Chibi Fox", "object", "fox"), card("b", "Red Fox", "object", "fox")])
+    assert names(plan_prompt(ask("a fox, not chibi"), shelf.context())) == ["Red Fox"]
+    assert names(plan_prompt(ask("a fox, not red"), shelf.context())) == ["Chibi Fox"]
+
+
+def test_a_word_that_is_wanted_elsewhere_excludes_nothing() -> None:
+    shelf = Shelf([card("a", "Zelphira", "character", "zelphira", "blue cloak")])
+    assert names(plan_prompt(ask("zelphira without a blue cloak"), shelf.context())) == ["Zelphira"]
+    assert names(plan_prompt(ask("a fox, not zelphira"), shelf.context())) == []
+
+
+def test_a_pinned_adapter_is_used_whatever_the_prompt_excludes() -> None:
+    assert names(plan_prompt(ask("a fox without snow", pinned=("snow",)), Shelf().context())) == ["Snow", "Fox"]
+
+
 def test_the_same_request_gives_the_same_plan() -> None:
     first, second = (plan_prompt(ask(images=5, diversity=0.7, seed=3), Shelf().context()) for _ in range(2))
     assert first.model_copy(update={"timings_ms": {}}) == second.model_copy(update={"timings_ms": {}})
@@ -226,6 +251,15 @@ def test_a_normal_prompt_takes_two_turns_and_few_tokens() -> None:
     assert plan.tokens.calls == len(requests) == 2
     assert plan.tokens.prompt <= 3000
     assert [tool["function"]["name"] for tool in requests[1]["tools"]] == ["prune_candidates", "pick_masks"]
+
+
+def test_a_model_is_not_offered_what_the_prompt_excludes() -> None:
+    found = {"concepts": [{"text": "fox", "kind": "object"}, {"text": "snow", "kind": "background"}]}
+    first = message(calls=[("segment_prompt", found), ("search_adapters", {"concepts": ["fox", "snow"]})])
+    plan, asked = plan_with(first, message(calls=[keep("A1"), MASKS]), prompt="a fox without snow")
+    assert [concept.text for concept in plan.concepts] == ["fox"]
+    assert [r.name for r in plan.rejected[:1]] == ["Snow"]
+    assert "Snow" not in json.dumps(asked[1])
 
 
 def test_a_full_desk_stays_within_its_tokens() -> None:

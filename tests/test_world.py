@@ -194,3 +194,7 @@ def test_the_shipped_adapters_that_a_prompt_asks_for_are_planned_and_no_other(db
         return {a.name for a in plan_prompt(PlanRequest(prompt=prompt, family="world"), context).assignments}
 
     assert planned("a dog and a penguin") == {"Dog", "Penguin"}
+    assert planned("a penguin without a dog") == {"Penguin"}
+    assert planned("a dog, no penguin please") == {"Dog"}
+    assert planned("not only a dog but a penguin") == {"Dog", "Penguin"}
+    assert planned("anything but a dog") == set()

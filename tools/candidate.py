@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE
+from stylus_gen.tools.negation import affirmed, negated
 from stylus_gen.tools.plan import Candidate, Concept
 from stylus_gen.tools.prune import stem
 from stylus_gen.tools.triggers import clean_text, has_words, plain
@@ -61,6 +62,31 @@ def is_named(candidate: Candidate, prompt: str) -> bool:
         if len(said) >= len(words) / 2 and not all(map(_is_everyday, said)):
             return True
     return False
+
+
+def exclusion(candidate: Candidate, prompt: str) -> str:
+    """Say by which words a prompt excludes an adapter, or return an empty string.
+
+    They say one of its trigger words, and what the prompt wants does not name it; or they say what its name says.
+    """
+    wanted = affirmed(prompt)
+    for start, end in negated(prompt):
+        span = prompt[start:end]
+        if (is_named(candidate, span) and not is_named(candidate, wanted)) or _excludes_name(candidate, span, wanted):
+            return f"the prompt excludes it: {span!r}"
+    return ""
+
+
+def _excludes_name(candidate: Candidate, span: str, wanted: str) -> bool:
+    name = [word for word in stem(candidate.name).split() if word not in _EMPTY | PEOPLE and not word.isdigit()]
+    said = [word for word in name if _says(span, word) and not _says(wanted, word)]
+    return bool(said) and (2 * len(said) >= len(name) or not all(map(_is_everyday, said)))
+
+
+def _says(text: str, word: str) -> bool:
+    """Tell whether a text says a word of a name, in the singular or the plural, alone or after a hyphen."""
+    said = plain(text.replace("-", " ")).split()
+    return any(form in said for form in (word, f"{word}s", word.removesuffix("s")))
 
 
 def _is_everyday(words: str) -> bool:

@@ -1,4 +1,4 @@
-"""Word lists for reading prompts by rules: what a tag or a noun is about. Data only, in lower case."""
+"""Word lists for reading prompts by rules, in lower case: what a tag or a noun is about."""
 
 from __future__ import annotations
 
@@ -149,3 +149,22 @@ cutting, lighting, viking, being, sling, sterling, duckling, dumpling, stuffing,
 frosting, seasoning, topping, racing, cooking, boxing, engraving, housing, bedding, awning, clearing, opening,
 gathering
 """)
+
+DETERMINERS = _words("a, an, the, any, some, his, her, their, its, my, your, this, that, these, those")
+
+# Words of a noun phrase that name nothing yet.
+QUANTITIES = _words("kind, kinds, sort, sorts, type, types, bunch, lot, lots, pair, of, more, other, such")
+
+# Words that end what is negated: a negation of their own, or the turn to what is wanted.
+NEGATING = _words("but, no, not, never, without, except, instead, rather")
+
+# Words before a "no" that negates.
+BEFORE_NO = _words("""
+and, but, or, with, has, have, having, had, is, are, was, were, there's, theres, there, please, absolutely, also, still,
+so, plus, yet, wearing, showing, shows, contains, includes, be
+""")
+
+
+def is_verb(word: str) -> bool:
+    """Tell whether a word in -ing says what somebody does."""
+    return word.endswith("ing") and len(word) > 4 and word not in ING_NOUNS

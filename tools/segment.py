@@ -1,9 +1,10 @@
 """Segmentation by rules: from a prompt to the concepts that an adapter could serve, as spans with kinds.
 
 It reads booru tag lists, sentences, and the mixtures people really write: the text is cut at commas, each part is a tag
-or a clause, and quality boilerplate ("masterpiece, 8k") and plain looks ("long hair") are left out, because no adapter
-should be sought for them. It knows English function words and nothing of grammar; another language comes back as the
-parts between its punctuation. `place_concepts` does the same for spans that a chat model names.
+or a clause, and quality boilerplate ("masterpiece, 8k"), plain looks ("long hair") and what the prompt negates are left
+out, because no adapter should be sought for them. It knows English function words and nothing of grammar; another
+language comes back as the parts between its punctuation. `place_concepts` does the same for spans that a chat model
+names.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from stylus_gen.tools import lexicon
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.plan import Concept
 from stylus_gen.tools.triggers import plain
 
@@ -35,9 +37,10 @@ _LONGEST_STYLE = 3
 def segment_prompt(prompt: str) -> list[Concept]:
     """Split a prompt into concepts, in reading order, none overlapping, at most `MAX_CONCEPTS`."""
     spans: list[Span] = []
-    for start, end in _parts(prompt):
-        if not is_generic(prompt[start:end]):
-            spans += _clause(prompt, start, end) if _is_clause(prompt[start:end]) else _tag(prompt, start, end)
+    text = affirmed(prompt)
+    for start, end in _parts(text):
+        if not is_generic(text[start:end]):
+            spans += _clause(text, start, end) if _is_clause(text[start:end]) else _tag(text, start, end)
     seen: dict[str, Span] = {}
     for span in sorted(spans):
         seen.setdefault(plain(prompt[span[0] : span[1]]), span)
@@ -51,7 +54,7 @@ def place_concepts(prompt: str, spans: Sequence[tuple[str, Kind]]) -> list[Conce
     """
     found: list[Span] = []
     for text, kind in spans:
-        place = _find(prompt, text.strip(), {span[:2] for span in found})
+        place = _find(affirmed(prompt), text.strip(), {span[:2] for span in found})
         if place is None:
             raise BadRequest(
                 f"the span {text[:80]!r} does not occur in the prompt; copy words from the prompt exactly, "
@@ -233,7 +236,7 @@ def _noun_phrases(prompt: str, start: int, end: int) -> Iterator[list[tuple[int,
         if word in lexicon.FUNCTION or not re.search(r"\w", word):
             yield from [run] if run else []
             run = []
-        elif run and word.endswith("ing") and len(word) > 4 and word not in lexicon.ING_NOUNS:
+        elif run and lexicon.is_verb(word):
             yield run
             yield [match.span()]
             run = []

@@ -1,0 +1,88 @@
+"""What a prompt does not want: the words that negate, how far they reach, and what only looks like them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylus_gen.tools.negation import affirmed, negated
+from stylus_gen.tools.segment import segment_prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spans"),
+    [
+        ("a penguin without a dog", ["without a dog"]),
+        ("a penguin without a dog in the snow", ["without a dog"]),
+        ("a fox without a hat and a scarf", ["without a hat and a scarf"]),
+        ("a girl without shoes and a red dress", ["without shoes"]),
+        ("a girl with no shoes and a red dress", ["no shoes"]),
+        ("a fox without hats, scarves or gloves", ["without hats, scarves or gloves"]),
+        ("a man without a hat walking a dog", ["without a hat"]),
+        ("a knight without riding a horse", ["without riding a horse"]),
+        ("a fox, no hat, no people", ["no hat", "no people"]),
+        ("(no_hat:1.2), fox", ["no_hat"]),
+        ("a fox no dog", ["no dog"]),
+        ("a castle. No anime, like a photo", ["No anime"]),
+        ("a forest with no sign of people", ["no sign of people"]),
+        ("a car, anything but red", ["anything but red"]),
+        ("everyone except batman", ["everyone except batman"]),
+        ("a dog minus the collar", ["minus the collar"]),
+        ("a cat instead of a dog", ["instead of a dog"]),
+        ("not a dog but a penguin", ["not a dog"]),
+        ("naruto but NOT in orange, in a black coat", ["NOT in orange"]),
+        ("neither a dog nor a cat, a penguin", ["neither a dog nor a cat"]),
+        ("a girl who isn't wearing glasses, not a uniform", ["isn't wearing glasses", "not a uniform"]),
+        ("I don’t want any dogs, don't make it chibi", ["I don’t want any dogs", "don't make it chibi"]),
+        ("a forest, watercolour is what i dont want, rather a pencil drawing", ["watercolour is what i dont want"]),
+    ],
+)  # fmt: skip
+def test_what_is_negated_ends_with_its_noun_phrases(prompt: str, spans: list[str]) -> None:
+    assert [prompt[start:end] for start, end in negated(prompt)] == spans
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "not only a dog but a penguin",
+        "no one but a dog, no longer a child, no matter what",
+        "a room with nothing but a bed",
+        "none other than batman, with or without a hat, never without his sword",
+        "don't forget the hat, do not forget the dog",
+        "why not a dog",
+        "a never-ending story, a no-name bag, a snowman, a knot",
+        "boku no hero academia, koe no katachi, oshi no ko, kimi no na wa",
+        "No Game No Life, No Man's Sky, No Face on a bridge, No. 2 type B",
+        "without, no, not",
+    ],
+)
+def test_turns_of_phrase_and_names_negate_nothing(prompt: str) -> None:
+    assert negated(prompt) == ()
+
+
+def test_what_is_negated_is_no_concept_and_the_rest_keeps_its_place() -> None:
+    concepts = segment_prompt("a penguin without a dog in the snow, no hat")
+    assert [(c.text, c.start) for c in concepts] == [("penguin", 2), ("snow", 31)]
+
+
+WORDS = ["no ", "not ", "without ", "a ", "dog", ", ", "and ", "_", "don't want ", "ü", "\n"]
+
+
+@given(st.lists(st.sampled_from(WORDS)))
+def test_negated_spans_lie_apart_and_nothing_else_is_blanked(words: list[str]) -> None:
+    prompt = "".join(words)
+    spans = negated(prompt)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    inside = {place for start, end in spans for place in range(start, end)}
+    assert [c for i, c in enumerate(affirmed(prompt)) if i not in inside] == [
+        c for i, c in enumerate(prompt) if i not in inside
+    ]
+
+
+def test_a_long_prompt_is_read_to_its_end() -> None:
+    assert len(negated("no hat, " * 1000)) == 1000
+    assert len(negated("not a dog and a cat. " * 500)) == 500
+    assert negated("watercolour " * 1000 + "is what i ") == ()

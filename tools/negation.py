@@ -1,0 +1,158 @@
+"""Negation: which words of a prompt say what is not wanted ("a penguin without a dog", "no anime", "anything but red").
+
+It knows the English words that negate and how far each reaches: over the noun phrase that follows, and over those that
+"or" and "and" join to it. Turns of phrase ("not only", "no one") and names that hold such a word ("No Game No Life",
+"boku no hero") negate nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from stylus_gen.tools import lexicon
+from stylus_gen.tools.lexicon import is_verb
+
+_VERBS = (
+    "want|need|like|make|use|add|include|have|wear|show|put|draw|give|render|get|look|paint|turn|let|contain|feature|be"
+)
+_CUE = re.compile(
+    rf"""(?<![\w'’-])(?:
+      (?:any|every)(?:thing|one|body|\s\w+)\s+(?:but|except(?:\s+for)?|other\s+than)
+    | (?:(?:i|we)\s+)?(?:do|does|did|should|must|would|can)(?:\s*not|n['’]?t)(?:\s+(?:ever|really|even))?\s+(?:{_VERBS})
+    | (?:i|we)\s+(?:hate|dislike|can['’]?t\s+stand)
+    | (?:is|are|was|were|has|have|had|ai)n['’]?t
+    | (?P<not>not) | (?P<never>never) | neither | nor | none\s+of
+    | (?P<without>without|w/o) | (?P<except>except(?:ing|\s+for)?) | excluding | exclude | (?P<minus>minus) | lacking
+    | devoid\s+of | free\s+of | avoid(?:ing)? | instead\s+of | rather\s+than | (?:leave|leaving)\s+out
+    | (?:remove|omit|skip)\s+(?:the|any|all)
+    | (?P<no>no)
+    )(?![\w-])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# What may follow a cue, or stand before it, and makes it none.
+_FOLLOWED = {
+    "not": r"only|just|merely|simply|to\s+mention|yet|far|unlike|without|necessarily|(?:so\s+)?long\s+ago|if"
+    r"|forget|miss|omit|skip|leave\s+out|hesitate|worry",
+    "no": r"one|body|longer|matter|doubt|less|more\s+than|other\s+than|wonder|problem"
+    r"|game\s+no|man['’]?s\s+(?:sky|land)|(?-i:Face)|time\s+to|country\s+for|mercy|way\s+home|[\d.#]",
+    "never": r"ending|mind|before|again|gonna|without",
+    "without": r"(?:a\s+)?(?:doubt|question|fail)|further",
+    "except": r"that|when|if|where",
+    "minus": r"\d",
+}
+_PRECEDED = {"not": r"why|or|if", "without": r"with\s+or|not|never", "no": r"yes\s+or|say|says"}
+# Japanese in Latin letters: after such a word "no" is a particle, as in "koe no katachi".
+_ROMAJI = re.compile(r"(?:(?:[kgsztdnhbpmyrwjf]y?|ch|sh|ts|kk|tt|ss|pp)?[aiueo]n?)+")
+
+_REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allowed"
+    r"\b(?:(?:is|are)\s+(?:what|something)\s+(?:i|we)\s+(?:do\s+not|don['’]?t|never)\s+(?:want|need|like)"
+    r"|not\s+(?:wanted|allowed|needed|welcome))\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[^,;.!?|\n]*$")
+_TOKEN = re.compile(r"[\w'’+&-]+|[^\w\s]")
+_LIST = re.compile(r"(?:,\s*[\w'’-]+)+,?\s+(?:or|nor)\s+(?:an?\s+)?[\w'’-]+", re.IGNORECASE)
+_EMPTY = lexicon.FUNCTION | frozenset(f"{_VERBS}|wanted|really|ever|even|please|anymore|nor".split("|"))
+_NOUNS = frozenset().union(
+    lexicon.BACKGROUND, lexicon.CLOTHING, lexicon.PEOPLE, lexicon.STYLE, lexicon.APPEARANCE, lexicon.BOILERPLATE
+)
+LONGEST, FARTHEST = 4, 40
+"""Words of a noun phrase, and tokens that are looked at: a list of tags without commas is not negated to its end."""
+
+
+@lru_cache(maxsize=256)  # a plan asks many times of one prompt
+def negated(prompt: str) -> tuple[tuple[int, int], ...]:
+    """List the spans of a prompt that say what is not wanted, in reading order, none overlapping.
+
+    A span holds the word that negates: ``without a dog``.
+    """
+    text = prompt.replace("_", " ")
+    spans = [(_clause_start(text, match.start()), match.end()) for match in _REFUSED.finditer(text)]
+    spans += [(cue.start(), end) for cue in _CUE.finditer(text) if _negates(text, cue) and (end := _reach(text, cue))]
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end))
+    return tuple(apart)
+
+
+def affirmed(prompt: str) -> str:
+    """Blank out what a prompt negates; what is left keeps its place."""
+    for start, end in negated(prompt):
+        prompt = f"{prompt[:start]};{' ' * (end - start - 1)}{prompt[end:]}"
+    return prompt
+
+
+def _clause_start(text: str, end: int) -> int:
+    clause = _CLAUSE.search(text, max(0, end - 200), end)
+    assert clause
+    return clause.end() - len(clause[0].lstrip())
+
+
+def _negates(text: str, cue: re.Match[str]) -> bool:
+    """Tell a negation from a turn of phrase and from a name."""
+    kind = cue.lastgroup or ""
+    before, after = text[max(0, cue.start() - 40) : cue.start()], text[cue.end() : cue.end() + 40].lstrip()
+    if kind in _FOLLOWED and re.match(rf"(?:{_FOLLOWED[kind]})(?!\w)", after, re.IGNORECASE):
+        return False
+    if kind in _PRECEDED and re.search(rf"\b(?:{_PRECEDED[kind]})\s+$", before, re.IGNORECASE):
+        return False
+    return kind != "no" or _is_english_no(before, after)
+
+
+def _is_english_no(before: str, after: str) -> bool:
+    following = _TOKEN.match(after)
+    word = following[0].lower() if following else ""
+    if word in lexicon.FUNCTION and word not in lexicon.QUANTITIES:
+        return False  # "Doctor No in a suit"
+    said = re.search(r"([\w'’-]+)\s+$", before)
+    last = said[1].lower() if said else ""
+    return (
+        last in lexicon.BEFORE_NO | {""} or not _ROMAJI.fullmatch(last) or bool({word, word.removesuffix("s")} & _NOUNS)
+    )
+
+
+def _reach(text: str, cue: re.Match[str]) -> int:
+    """Find where what a cue negates ends; 0 where nothing follows that it could negate."""
+    found = zip(_TOKEN.finditer(text, cue.end()), range(FARTHEST), strict=False)
+    tokens = [(token[0].lower().strip("'’-"), token.end()) for token, _ in found]
+    at, end = _phrase(tokens, 0)
+    same = cue["no"] is None and any(word in lexicon.DETERMINERS for word, _ in tokens[:at])
+    while end and _joins([word for word, _ in tokens[at : at + 2]], cue["no"] is None, same):
+        at, more = _phrase(tokens, at + 1)
+        end = more or end
+    listed = _LIST.match(text, end) if end else None
+    return listed.end() if listed else end
+
+
+def _phrase(tokens: Sequence[tuple[str, int]], first: int) -> tuple[int, int]:
+    """Read a noun phrase from a token on; return the token after it, and where in the text it ends (0: there is none).
+
+    What is done with the thing belongs to it ("wearing a hat"), what the thing does does not ("a dog running").
+    """
+    end = words = 0
+    verb = False
+    for at in range(first, len(tokens)):
+        word, place = tokens[at]
+        if not word[:1].isalnum() or word in lexicon.NEGATING or words == LONGEST:
+            return at, end
+        if word in _EMPTY:
+            if words and word not in lexicon.QUANTITIES and not (verb and word in lexicon.DETERMINERS):
+                return at, end
+        elif words and is_verb(word):
+            return at, end
+        else:
+            words, end, verb = words + 1, place, is_verb(word)
+    return len(tokens), end
+
+
+def _joins(words: Sequence[str], reaches: bool, determiner: bool) -> bool:
+    """Tell whether "or" or "and" takes a negation on: "and" only from like to like, and never that of "no"."""
+    if len(words) < 2 or words[0] not in ("and", "or", "nor"):
+        return False
+    joint, following = words
+    if following in lexicon.NEGATING or (following in _EMPTY and following not in lexicon.DETERMINERS):
+        return False
+    return joint != "and" or (reaches and not is_verb(following) and (following in lexicon.DETERMINERS) == determiner)
