@@ -16,8 +16,9 @@ from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import WHOLE, State
-from stylus_gen.tools.candidate import bind, is_named
+from stylus_gen.tools.candidate import bind, is_named, reasons
 from stylus_gen.tools.negation import affirmed
+from stylus_gen.tools.percent import percent
 from stylus_gen.tools.plan import Candidate, Rejection
 from stylus_gen.tools.prune import Choice, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
@@ -104,7 +105,7 @@ def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Re
         if chance >= needed:
             likely.append(choice)
         else:
-            why = f"the chance that it is right is {chance:.0%}, below {needed:.0%}"
+            why = f"the chance that it is right is {percent(chance)}, below the {percent(needed)} that it needs"
             refused.append(reject(choice, "low_score", why))
     return likely, refused
 
@@ -130,7 +131,7 @@ def _choice(found: Mapping[str, Candidate], state: State) -> Choice | None:
     if best is None:
         return None
     concept = places[max(named, key=lambda place: found[place].score)] if named else bind(best, state.concepts or ())
-    reason = f"the chance that it is right is {best.score:.0%} ({', '.join(best.evidence) or 'search'})"
+    reason = f"the chance that it is right is {percent(best.score)}: {reasons(best.evidence)}"
     return Choice(concept=concept or places[WHOLE], candidate=best, reason=reason)
 
 

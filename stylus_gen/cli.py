@@ -118,8 +118,9 @@ def index(family: Family = None, as_json: Json = False) -> None:
     if as_json:
         return show_json(report)
     from stylus_gen.tables import plain
+    from stylus_gen.tools.percent import percent
 
-    show(plain(f"{held:,} adapters for {report['family']}; it finds {recall:.1%} of what exact search finds"))
+    show(plain(f"{held:,} adapters for {report['family']}; it finds {percent(recall, 1)} of what exact search finds"))
 
 
 @app.command("show")

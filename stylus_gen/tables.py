@@ -11,9 +11,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stylus_gen.tools.candidate import reasons
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import Report
 from stylus_gen.tools.ingest import ImportSummary
+from stylus_gen.tools.percent import percent
 from stylus_gen.tools.plan import Assignment, Candidate, Plan
 from stylus_gen.tools.text import printable
 
@@ -100,16 +102,16 @@ def candidate_table(query: str, candidates: Sequence[Candidate]) -> Table:
     """Show what search found, best first."""
     return table(
         query,
-        ("p", "adapter", "version", "kind", "family", "here", "found by", "id"),
+        ("chance", "adapter", "version", "kind", "family", "here", "why", "id"),
         [
             (
-                f"{c.score:.2f}",
+                percent(c.score),
                 c.name,
                 c.version,
                 c.kind,
                 c.family,
                 "yes" if c.installed else "no",
-                "; ".join(c.evidence),
+                reasons(c.evidence),
                 c.adapter_id[:12],
             )
             for c in candidates

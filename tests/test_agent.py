@@ -184,6 +184,25 @@ def test_an_adapter_that_a_concept_names_does_not_compete_with_the_whole_prompt_
     assert names(plan) == ["Wano Saga", second.name][: 1 + chosen]
 
 
+@pytest.mark.parametrize(
+    ("chance", "says"),
+    [
+        (0.4951, "49 %, below the 50 % that it needs"),
+        (0.4999999, "49 %, below the 50 % that it needs"),
+        (0.5, "50 %"),
+        (0.29, "29 %, below"),
+        (0.9999, "99 %"),
+        (0.001, "under 1 %, below"),
+    ],
+)
+def test_a_chance_below_what_is_needed_never_reads_as_enough(chance: float, says: str) -> None:
+    likely = candidate("Miku", chance, "miku", kind="character")
+    context = AgentContext(lambda *_: {"prompt": [likely]}, lambda ids: [], OFFLINE)
+    plan = plan_prompt(ask("miku, fox, snow"), context)
+    [reason] = [a.reason for a in plan.assignments] + [r.reason for r in plan.rejected]
+    assert reason.startswith(f"the chance that it is right is {says}")
+
+
 def test_a_pinned_adapter_is_used_and_a_banned_one_is_not() -> None:
     plan = plan_prompt(ask(pinned=("miku",), banned=("fox", "fox2")), Shelf().context())
     assert "Miku" in names(plan)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import sql
 
+from stylus_gen.tools.candidate import reasons
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import search_adapters
+from stylus_gen.tools.search.explain import SAID
 from stylus_gen.tools.search.index import index_cards
 from stylus_gen.tools.search.nearest import build_index, distance, recall_of, sample_vectors
 from stylus_gen.tools.search.recall import filters
@@ -94,6 +96,25 @@ def test_a_candidate_says_which_evidence_found_it(stocked: Database) -> None:
     assert best.trigger_groups == (("wanostyle",),)
     assert (best.weight, best.weight_source) == (0.8, "examples")
     assert 0 < best.score <= 1
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        ("trigger 'wanostyle'", "the prompt says 'wanostyle', as its trigger words do"),
+        ("nearly trigger 'wanostile'", "the prompt says 'wanostile', nearly as its trigger words do"),
+        ("name 'wano saga'", "the prompt says 'wano saga', as its name does"),
+        ("tags", "its tags fit"),
+        ("partial: made for sdxl", "made for SDXL, it works only partly"),
+    ],
+)
+def test_evidence_is_written_as_a_sentence(evidence: str, words: str) -> None:
+    assert reasons([evidence]) == words
+
+
+def test_all_that_search_measures_has_a_sentence(stocked: Database) -> None:
+    every = [*SAID, *search(stocked, "1girl, wanostyle")[0].evidence]
+    assert not set(every) & set(reasons(every).split("; "))
 
 
 def test_what_the_family_cannot_use_is_not_found(stocked: Database) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.families import TITLES, family_of
 from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE
 from stylus_gen.tools.negation import affirmed, negated
 from stylus_gen.tools.plan import Candidate, Concept
@@ -48,6 +49,37 @@ def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
 
     best = max(concepts, key=shared, default=None)
     return best if best is not None and shared(best) else None
+
+
+def reasons(evidence: Sequence[str]) -> str:
+    """Write a candidate's evidence as sentences, for people: what search measured is named by its fields."""
+    return "; ".join(map(_reason, evidence)) or "search found it"
+
+
+def _reason(evidence: str) -> str:
+    if evidence.startswith(PARTIAL):
+        family = evidence.removeprefix(PARTIAL)
+        return f"made for {TITLES.get(family_of(family), family)}, it works only partly"
+    field, quote, words = evidence.partition(" '")
+    said = field.removeprefix("nearly ")
+    if quote and said in _QUOTED:
+        return f"the prompt says '{words}, {'nearly ' if said != field else ''}as its {_QUOTED[said]}"
+    return _MEASURED.get(evidence, evidence)
+
+
+PARTIAL = "partial: made for "
+"""How evidence begins that names the family an adapter was made for, where it works only partly."""
+
+_QUOTED = {"trigger": "trigger words do", "name": "name does"}
+_MEASURED = {
+    "tags": "its tags fit",
+    "description": "its description fits",
+    "examples": "people used it with prompts like this",
+    "creator": "other adapters of its creator fit",
+    "meaning": "it is close in meaning",
+    "pinned": "you pinned it",
+    "recipe": "the recipe holds it",
+}
 
 
 def is_named(candidate: Candidate, prompt: str) -> bool:

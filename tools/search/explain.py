@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from stylus_gen.tools.candidate import PARTIAL
 from stylus_gen.tools.search.document import NAME, TRIGGER
 from stylus_gen.tools.search.features import COLUMN, Shared
 from stylus_gen.tools.search.gather import Found
@@ -27,7 +28,7 @@ def explain(found: Found, query: int, documents: Sequence[int], family: str | No
             (
                 *_words(found, query, document),
                 *(name for name, enough in zip(SAID, values, strict=True) if enough),
-                *((f"partial: made for {own}",) if family not in (None, own) else ()),
+                *((f"{PARTIAL}{own}",) if family not in (None, own) else ()),
             )
         )
     return reasons
