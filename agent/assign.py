@@ -11,7 +11,7 @@ from stylus_gen.tools.licence import forbids
 from stylus_gen.tools.plan import Assignment, Rejection
 from stylus_gen.tools.prune import Choice, reject
 from stylus_gen.tools.triggers import fit_group, missing_words
-from stylus_gen.tools.weights import STRENGTH_BUDGET, fit_budget, recommend_weight
+from stylus_gen.tools.weights import STRENGTH_BUDGET, fit_budget, recommend_weight, strength
 
 
 def assign(
@@ -49,7 +49,7 @@ def _weigh(
         if support(a.family, request.family) == "partial"
     ]
     if fitted != weights:
-        total = sum(weights)
+        total = strength((a.kind, a.weight) for a in assignments)
         warnings.append(
             f"the weights summed to {total:.2f} and were scaled to {STRENGTH_BUDGET}: more burns the picture"
         )

@@ -10,7 +10,7 @@ from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.a1111 import without_tags
 from stylus_gen.tools.licence import judge_licences
 from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, Planner, Policy, Rejection, Verdict
-from stylus_gen.tools.triggers import place_words
+from stylus_gen.tools.triggers import clean_text, place_words
 
 REJECTIONS = 20
 """Refused candidates that a plan lists: those that came closest."""
@@ -37,6 +37,8 @@ def compose(state: State, context: AgentContext) -> Plan:
         policy=request.policy,
         banned=request.banned,
         max_adapters=request.max_adapters,
+        diversity=request.diversity,
+        budget=request.budget,
         verdict=_verdict(assignments, request.policy, context),
         warnings=tuple(_warnings(state)),
         planner=_planner(state, context),
@@ -97,6 +99,10 @@ def _warnings(state: State) -> list[str]:
     warnings = list(state.warnings)
     if state.handed_over:
         warnings.append(f"the offline planner finished this plan: {state.handed_over}")
+    if pasted := state.request.pasted:
+        warnings.append(
+            f"the settings behind the prompt are not used ({clean_text(pasted, 200)}): say those you want when you draw"
+        )
     prompt = state.request.prompt
     if without_tags(prompt) != prompt:
         warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead (--pin NAME)")

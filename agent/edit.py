@@ -20,10 +20,11 @@ from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.candidate import candidate_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
-from stylus_gen.tools.plan import Assignment, Concept, Plan, Record
+from stylus_gen.tools.masks import pick_masks
+from stylus_gen.tools.plan import Assignment, Concept, MaskRow, Plan, Record
 from stylus_gen.tools.prune import Choice
 from stylus_gen.tools.triggers import plain
-from stylus_gen.tools.weights import STRENGTH_BUDGET
+from stylus_gen.tools.weights import STRENGTH_BUDGET, strength
 
 
 class Accept(Record):
@@ -121,8 +122,7 @@ def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
         case Reseed():
             return plan.model_copy(update={"seed": edit.seed})
         case Count():
-            rows = [plan.masks[i % plan.images] for i in range(edit.images)]
-            return plan.model_copy(update={"masks": tuple(rows)})
+            return plan.model_copy(update={"masks": _rows(plan, edit.images)})
         case Remove():
             added = {plain(word) for a in plan.assignments for word in a.trigger_words}
             return (_untrigger if plain(edit.words) in added else _remove)(plan, edit.words, context)
@@ -141,6 +141,15 @@ def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
             return _replan(plan, context, set(), prompt=f"{plan.prompt}, {edit.words}")
         case _:
             assert_never(edit)
+
+
+def _rows(plan: Plan, images: int) -> tuple[MaskRow, ...]:
+    """Keep the first rows; more of them are drawn where the plan draws its rows, and else the rows repeat."""
+    if plan.diversity:
+        more = pick_masks(plan.assignments, images=images, seed=plan.seed, diversity=plan.diversity)
+    else:
+        more = tuple(plan.masks[i % plan.images] for i in range(images))
+    return (*plan.masks[:images], *more[plan.images :])
 
 
 def _find(plan: Plan, adapter: str) -> int:
@@ -162,7 +171,7 @@ def _without(plan: Plan, gone: set[int], context: AgentContext, **facts: Any) ->
 def _weigh(plan: Plan, index: int, weight: float, context: AgentContext) -> Plan:
     changed = plan.assignments[index].model_copy(update={"weight": weight, "weight_source": "user"})
     assignments = [changed if i == index else a for i, a in enumerate(plan.assignments)]
-    total = sum(abs(a.weight) for a in assignments)
+    total = strength((a.kind, a.weight) for a in assignments)
     note = f"you set weights that sum to {total:.2f}; above {STRENGTH_BUDGET} the picture may burn"
     warnings = [w for w in plan.warnings if not w.startswith("you set weights")]
     warnings += [note] if total > STRENGTH_BUDGET else []
@@ -205,7 +214,8 @@ def _replace(plan: Plan, prompt: str) -> tuple[Concept, ...]:
 
 
 def _request(plan: Plan, **facts: Any) -> PlanRequest:
-    names = ("prompt", "images", "seed", "family", "base", "policy", "negative_prompt", "banned", "max_adapters")
+    """Ask again for what the plan was asked for: whatever a request and a plan have in common."""
+    names = PlanRequest.model_fields.keys() & {*Plan.model_fields, "images"}
     known = {name: getattr(plan, name) for name in names}
     return PlanRequest(**{**known, **facts})
 

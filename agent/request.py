@@ -1,24 +1,16 @@
-"""What is asked of the agent, and how much it may spend."""
+"""What is asked of the agent."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stylus_gen.tools.a1111 import without_tags
+from stylus_gen.tools.a1111 import split_parts, without_tags
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import FAMILIES, Family
-from stylus_gen.tools.plan import Policy, Record
-from stylus_gen.tools.text import readable
-
-
-class Budget(Record):
-    """What one plan may spend on a chat model; the offline planner needs none of it."""
-
-    model_calls: int = Field(default=8, ge=0)
-    tokens: int = Field(default=12_000, ge=0, description="prompt and completion")
-    seconds: float = Field(default=60, ge=0)
+from stylus_gen.tools.plan import Budget, Policy, Record
+from stylus_gen.tools.text import MAX_RECIPE, readable
 
 
 class PlanRequest(Record):
@@ -36,10 +28,24 @@ class PlanRequest(Record):
     banned: tuple[str, ...] = ()
     diversity: float = Field(default=0, ge=0, le=1, description="share of masks drawn at random instead of all on")
     budget: Budget = Budget()
+    pasted: str = Field(default="", description="the settings that stood behind a pasted prompt; nothing uses them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        """Part a text that was pasted whole, as A1111 writes it, into prompt, negative prompt and settings."""
+        said = given.get("prompt") if isinstance(given, dict) else None
+        if not isinstance(said, str) or len(said) > MAX_RECIPE:
+            return given
+        prompt, *rest = split_parts(said)
+        before = (given.get("negative_prompt"), given.get("pasted"))
+        negative, pasted = (", ".join(filter(None, both)) for both in zip(before, rest, strict=True))
+        return {**given, "prompt": prompt, "negative_prompt": negative, "pasted": pasted}
 
     @field_validator("prompt")
     @classmethod
     def _readable(cls, prompt: str) -> str:
+        readable(prompt, "the prompt")
         if not prompt.strip():
             raise BadRequest("the prompt is empty; say in words what the picture should show")
         if not without_tags(prompt).strip(" ,"):
@@ -47,7 +53,7 @@ class PlanRequest(Record):
                 "the prompt is nothing but <lora:…> tags; say in words what the picture should show, and pin the "
                 "adapters (--pin NAME)"
             )
-        return readable(prompt, "the prompt")
+        return prompt
 
     @field_validator("negative_prompt")
     @classmethod

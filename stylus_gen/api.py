@@ -6,6 +6,7 @@ Nothing heavy is opened before it is needed: planning never imports torch, searc
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family, usable_families
-from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
+from stylus_gen.tools.plan import Budget, Candidate, Concept, Plan, Policy
 from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
 if TYPE_CHECKING:
@@ -182,11 +183,13 @@ class Stylus:
 
     def search(self, text: str, *, kind: str | None = None, limit: int = 10) -> list[Candidate]:
         """Find adapters for one concept or a whole prompt, best first."""
+        from stylus_gen.tools.a1111 import split_parts
         from stylus_gen.tools.search import search_adapters
 
         if kind is not None and kind not in get_args(Kind):
             raise BadRequest(f"no kind is called {kind!r}; the kinds are {', '.join(get_args(Kind))}")
-        text = readable(text, "the text to search for")
+        what = "the text to search for"
+        text = readable(split_parts(readable(text, what, MAX_RECIPE)).prompt, what)
         self._stock(self.family, self.settings.base)
         kinds = [kind] if kind else None
         found = search_adapters(
@@ -213,12 +216,12 @@ class Stylus:
 
         Raises BadRequest naming each field that is wrong.
         """
-        from stylus_gen.agent.request import Budget, PlanRequest
+        from stylus_gen.agent.request import PlanRequest
 
         of = self.settings
         given = {name: value for name, value in more.items() if value is not None}
         filled = {
-            "seed": secrets.randbits(32) if seed is None else seed,
+            "seed": _pasted_seed(prompt) if seed is None else seed,
             "family": given.get("family") or self._family_of(given.get("base")),
             "base": of.base,
             "policy": self.policy,
@@ -265,18 +268,19 @@ class Stylus:
 
         ``recipe`` is a `Plan`, the path of a plan or of a PNG, or a prompt with ``<lora:name:weight>`` tags.
         """
-        from stylus_gen.tools.check import check_recipe, read_a1111, uses_of
-        from stylus_gen.tools.diffusion.recipe import read_parameters
+        from stylus_gen.tools.a1111 import read_a1111
+        from stylus_gen.tools.check import check_recipe, uses_of
+        from stylus_gen.tools.picture import read_picture
 
         if isinstance(recipe, str) and recipe.lower().endswith(".json"):
             recipe = self.read_plan(recipe)
         if isinstance(recipe, Plan):
             prompt, uses, family = recipe.final_prompt, uses_of(recipe), recipe.family
+        elif recipe.lower().endswith(".png"):
+            (prompt, uses), family = read_picture(Path(recipe)), self.family
         else:
-            text = read_parameters(Path(recipe)) if recipe.lower().endswith(".png") else recipe
-            text = readable(text, "the recipe", MAX_RECIPE)
-            (prompt, uses), family = read_a1111(text), self.family
-            if not uses and text is recipe:
+            (prompt, uses), family = read_a1111(readable(recipe, "the recipe", MAX_RECIPE)), self.family
+            if not uses:
                 raise BadRequest(
                     f"{recipe[:60]!r} names no adapter: expected a plan's .json, a .png, or a prompt with "
                     "<lora:name:weight> tags"
@@ -403,3 +407,11 @@ class Stylus:
         if len(get_cards(self.database, shipped)) < len(shipped):
             self.import_adapters(adapters_path())
         self._world_is_here = True
+
+
+def _pasted_seed(prompt: object) -> int:
+    """Read the seed that stands behind a pasted prompt; draw one at random where there is none."""
+    from stylus_gen.tools.a1111 import parse_parameters
+
+    pasted = parse_parameters(prompt).get("Seed", "") if isinstance(prompt, str) and len(prompt) <= MAX_RECIPE else ""
+    return int(pasted) if re.fullmatch(r"\d{1,9}|[1-3]\d{9}", pasted) else secrets.randbits(32)

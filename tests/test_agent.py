@@ -548,3 +548,21 @@ def test_no_planner_makes_a_plan_that_breaks_a_rule(data: st.DataObject) -> None
     assert len({a.concept_id for a in chosen if a.kind == "character"}) == sum(a.kind == "character" for a in chosen)
     assert all(any(row) for row in plan.masks) or not chosen
     assert "instructions" not in plan.final_prompt
+
+
+PASTED = "a fox\nNegative prompt: snow, blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x512"
+
+
+@pytest.mark.parametrize("text", [PASTED, PASTED.replace("\n", " "), PASTED.replace("\n", "\r\n")])
+def test_a_pasted_text_is_planned_by_its_prompt_alone(text: str) -> None:
+    plan = plan_prompt(ask(text), Shelf().context())
+    assert (plan.prompt, plan.negative_prompt) == ("a fox", "snow, blurry")
+    assert names(plan) == ["Fox"]
+    assert "Steps" not in plan.final_prompt
+    assert any("Steps: 20" in warning for warning in plan.warnings)
+
+
+def test_a_negative_prompt_that_is_given_joins_the_pasted_one() -> None:
+    assert ask(PASTED, negative_prompt="ugly").negative_prompt == "ugly, snow, blurry"
+    with pytest.raises(BadRequest, match="empty"):
+        ask("Negative prompt: snow\nSteps: 20")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from stylus_gen.tools.a1111 import Use, read_a1111, split_parts
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.check import Report, Use, check_recipe, read_a1111, uses_of
+from stylus_gen.tools.check import Report, check_recipe, uses_of
 from stylus_gen.tools.plan import Policy
 from tests.test_agent import CARDS, Shelf, ask
 
@@ -38,6 +39,12 @@ def test_a_prompt_with_lora_tags_is_read() -> None:
         ("<lora:Fox:0.8:0.6>", 0.6),
         ("<lora:Fox:te=0.8:unet=0.6>", 0.6),
         ("<lora:Fox:0.8:lbw=MIDD>", 0.8),
+        ("<lora:Fox:1:lbw=1,0,0,0.5>", 1.0),
+        ("<lora:Fox:0.8:MIDD>", 0.8),
+        ("<lora:Fox:0.8:ALL0.5>", 0.8),
+        ("<lora:Fox:0.8:1,0,0,0,1,1,1,1,1,1,1,1,1,1,1,1,1>", 0.8),
+        ("<lora:Fox:0.8:0.6:lbw=OUTALL:start=3:stop=9>", 0.6),
+        ("< lora : Fox : 0.8 >", 0.8),
     ],
 )
 def test_every_way_to_write_a_weight_is_read(tag: str, weight: float) -> None:
@@ -55,6 +62,29 @@ def test_a_weight_that_is_no_number_is_an_error(weight: str) -> None:
 def test_a_pictures_parameters_are_read_with_hashes() -> None:
     text = 'a fox <lora:Fox:0.8>\nNegative prompt: <lora:x:1>\nSteps: 20, Lora hashes: "Fox: abc123, y: 1", Version: 1'
     assert read_a1111(text) == ("a fox", [Use("abc123", 0.8)])
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "negative"),
+    [
+        ("a fox\nNegative prompt: a dog, blurry\nSteps: 20, Sampler: Euler a, Seed: 5", "a fox", "a dog, blurry"),
+        ("a fox\r\nNegative prompt: a dog\r\nSteps: 20, Sampler: Euler a", "a fox", "a dog"),
+        ("a fox Negative prompt: a dog Steps: 20, Sampler: Euler a, CFG scale: 7", "a fox", "a dog"),
+        ("a fox, negative prompt: a dog", "a fox", "a dog"),
+        ("a fox\nNegative prompt:\nSteps: 20", "a fox", ""),
+        ("a fox\nSteps: 20, Size: 512x512", "a fox", ""),
+        ("a fox. Steps: 20", "a fox.", ""),
+        ("a fox\nSampler: Euler a, Steps: 20", "a fox", ""),
+        ('a fox\nin snow\nNegative prompt: x,\ny\nSteps: 20, Template: "z\nSteps: 1"', "a fox\nin snow", "x,\ny"),
+        ("a fox on the steps: two of them", "a fox on the steps: two of them", ""),
+        ("  a fox, ", "  a fox, ", ""),
+        ("Steps: 20", "", ""),
+    ],
+)
+def test_a_pasted_text_is_split_into_prompt_negative_prompt_and_settings(text: str, prompt: str, negative: str) -> None:
+    parts = split_parts(text)
+    assert parts[:2] == (prompt, negative)
+    assert ("Steps: 20" in parts.settings) is ("Steps: 20" in text)
 
 
 def test_a_good_recipe_has_no_findings() -> None:

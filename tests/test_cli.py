@@ -393,3 +393,12 @@ def test_one_pin_may_be_a_name_and_a_wrong_field_is_named(stocked: Run) -> None:
             stylus.plan("a cat", max_adapter=2)
         with pytest.raises(BadRequest, match="sd99"):
             stylus.plan("a cat", family="sd99")
+
+
+def test_a_pasted_text_keeps_its_seed_and_is_searched_for_by_its_prompt(stocked: Run) -> None:
+    pasted = "wanostyle\nNegative prompt: zelphira\nSteps: 20, Sampler: Euler a, Seed: 77"
+    plan = stocked("plan", pasted, "--json").json
+    assert (plan["seed"], [a["name"] for a in plan["assignments"]]) == (77, ["Wano Saga Style"])
+    assert stocked("plan", pasted, "--seed", "3", "--json").json["seed"] == 3
+    found = {name: stocked("search", name, "--json").json["candidates"] for name in (pasted, "wanostyle")}
+    assert found[pasted] == found["wanostyle"]

@@ -16,12 +16,12 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.rows import dict_row
 
 from stylus_gen.agent.chat_model import open_planner
-from stylus_gen.agent.edit import Accept, Add, Ban, Drop, Edit, Pin, Rebase, Remove, Weigh, edit_plan
+from stylus_gen.agent.edit import Accept, Add, Ban, Count, Drop, Edit, Pin, Rebase, Remove, Weigh, edit_plan
 from stylus_gen.agent.followup import revise_plan
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.threads import Threads
 from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.plan import Plan
+from stylus_gen.tools.plan import Budget, Plan, Policy
 from tests.chat_server import Turn, chat_server, message, status
 from tests.test_agent import Shelf, ask, names
 
@@ -56,6 +56,44 @@ def test_what_was_banned_or_dropped_stays_away_through_later_edits(plan: Plan) -
 def test_later_edits_keep_to_the_cap_of_the_request() -> None:
     plan = plan_prompt(ask(max_adapters=1), CONTEXT)
     assert len(names(edit_plan(plan, Add(words="hatsune miku"), CONTEXT))) == 1
+
+
+@pytest.mark.parametrize(
+    "edit", [Add(words="miku"), Pin(adapter="miku"), Ban(adapter="Fox"), Rebase(base="x", family="sd15")]
+)
+def test_an_edit_asks_again_for_all_that_was_asked_for(edit: Edit) -> None:
+    wish = ask(
+        images=3,
+        seed=5,
+        negative_prompt="blurry",
+        max_adapters=9,
+        diversity=1,
+        banned=("ink",),
+        policy=Policy(nsfw_level=2),
+        budget=Budget(model_calls=3, tokens=99, seconds=5),
+    )
+    edited = edit_plan(plan_prompt(wish, CONTEXT), edit, CONTEXT)
+    kept = ("images", "seed", "negative_prompt", "max_adapters", "diversity", "policy", "budget")
+    assert {name: getattr(edited, name) for name in kept} == {name: getattr(wish, name) for name in kept}
+    assert set(edited.banned) >= set(wish.banned)
+    assert len(set(edited.masks)) == 3  # with diversity 1 the rows differ
+
+
+def test_more_images_of_a_diverse_plan_are_diverse_and_the_first_stay() -> None:
+    plan = plan_prompt(ask(images=2, diversity=1), CONTEXT)
+    edited = edit_plan(plan, Count(images=6), CONTEXT)
+    assert edited.masks == plan_prompt(ask(images=6, diversity=1), CONTEXT).masks
+    assert edited.masks[:2] == plan.masks
+    assert edit_plan(edited, Count(images=1), CONTEXT).masks == plan.masks[:1]
+
+
+def test_a_slider_is_outside_the_budget_of_an_edit_too() -> None:
+    plan = plan_prompt(ask("a fox, sharpness", pinned=("sharp",)), CONTEXT)
+    assert "Sharpness" in names(plan)
+    strong = edit_plan(plan, Weigh(adapter="Sharpness", weight=4), CONTEXT)
+    assert not any("you set weights" in warning for warning in strong.warnings)
+    heavy = edit_plan(strong, Weigh(adapter="Fox", weight=-2), CONTEXT)
+    assert any("you set weights that sum to 2.00" in warning for warning in heavy.warnings)
 
 
 def test_words_that_begin_the_prompt_go_with_their_article() -> None:

@@ -1,4 +1,4 @@
-"""The ``parameters`` text that A1111 writes into pictures and that galleries read: made, and taken apart.
+"""A1111's way of writing: ``<lora:…>`` tags, and the ``parameters`` text that galleries read and people paste.
 
 Names and prompts come from strangers: whatever they contain, they stay inside their own field. The picture's recipe
 (recipe.py) holds them unchanged; this text is for other programs.
@@ -23,7 +23,32 @@ class LoraTag(NamedTuple):
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet)\s*:", re.IGNORECASE)
 _WHOLE_TAG = re.compile(r"\s*<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>\s*,?", re.IGNORECASE)
 _NEGATIVE = re.compile(r"(negative prompt)\s*:", re.IGNORECASE)
-_FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # A1111's own, empty quotes allowed
+_FIELD = re.compile(r'(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # A1111's own, empty quotes allowed
+# A field that only a program writes. People lose line breaks when they paste; within a line it must have its number.
+_SETTINGS = re.compile(
+    r"\n(?=(?:Steps|Sampler|Seed|CFG scale|Size|Clip skip|Model(?: hash)?): ?\S)"
+    r"|(?:^|[\s,.])(?=(?:Steps|Seed|CFG scale|Clip skip): ?-?\d+(?:\.\d+)?\s?(?:,|$|\n)|Size: ?\d+x\d+)"
+)
+_NEGATIVE_PART = re.compile(r"(?:^|[\s,.])negative prompt ?[:：]", re.IGNORECASE)
+_LORA = re.compile(r"<\s*(?:lora|lyco)\s*:([^:<>]*)((?::[^:<>]*)*)>", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+_BLOCKS = re.compile(r"[A-Z][A-Z0-9_.]*|[^,]+(?:,[^,]+){2,}")
+_HASHES = re.compile(r'Lora hashes: "([^"]*)"')
+
+
+class Use(NamedTuple):
+    """An adapter as a recipe names it: a file's name or a hash, and its weight (``None``: it is no number)."""
+
+    name: str
+    weight: float | None
+
+
+class Parts(NamedTuple):
+    """The three parts of such a text. ``settings`` is a line of ``Name: value`` fields as it was written."""
+
+    prompt: str
+    negative_prompt: str = ""
+    settings: str = ""
 
 
 def format_parameters(
@@ -42,14 +67,52 @@ def format_parameters(
 
 def parse_parameters(text: str) -> dict[str, str]:
     """Take such a text apart, as A1111 does; the prompts come under ``Prompt`` and ``Negative prompt``."""
-    *lines, last = text.strip().split("\n")
-    pairs = _FIELD.findall(last)
-    if len(pairs) < 3:
-        lines, pairs = [*lines, last], []
-    start = next((i for i, line in enumerate(lines) if line.startswith("Negative prompt:")), len(lines))
-    negative = "\n".join(lines[start:]).removeprefix("Negative prompt:").strip()
-    fields = {name: _unquote(value) for name, value in pairs}
-    return {"Prompt": "\n".join(lines[:start]).strip(), "Negative prompt": negative} | fields
+    parts = split_parts(text)
+    fields = {name: _unquote(value) for name, value in _FIELD.findall(parts.settings)}
+    return {"Prompt": parts.prompt, "Negative prompt": parts.negative_prompt} | fields
+
+
+def split_parts(text: str) -> Parts:
+    """Split a text into prompt, negative prompt and settings; a text that is only a prompt stays as it is."""
+    above, settings = _cut(_SETTINGS, text)
+    prompt, negative = _cut(_NEGATIVE_PART, above)
+    if not (settings or negative or len(prompt) < len(above)):
+        return Parts(text)
+    return Parts(prompt.strip(", \r\n\t"), negative.strip(", \r\n\t"), settings.strip())
+
+
+def _cut(at: re.Pattern[str], text: str) -> tuple[str, str]:
+    """Cut a text where a part begins: at the first that begins a line, else at the first of all."""
+    found = list(at.finditer(text))
+    first = next((match for match in found if "\n" in match[0]), found[0] if found else None)
+    return (text[: first.start()], text[first.end() :]) if first else (text, "")
+
+
+def read_a1111(text: str) -> tuple[str, list[Use]]:
+    """Read a prompt or a picture's ``parameters`` text: the prompt without its ``<lora:…>`` tags, and the adapters.
+
+    Where the text gives an adapter's hash, the hash is its name: file names change.
+    """
+    prompt = split_parts(text).prompt
+    pairs = (pair.partition(":") for found in _HASHES.findall(text) for pair in found.split(","))
+    hashes = {name.strip(): digest.strip() for name, _, digest in pairs}
+    tags = [(name.strip(), _read_weight(rest)) for name, rest in _LORA.findall(prompt)]
+    uses = [Use(hashes.get(name, name), weight) for name, weight in tags]
+    return " ".join(_LORA.sub(" ", prompt).split()), uses
+
+
+def _read_weight(rest: str) -> float | None:
+    """Read what follows an adapter's name: ``:0.8``, ``:0.8:0.6`` (text encoder, UNet), ``:te=0.8:unet=0.6``, nothing.
+
+    The UNet's weight counts, where the two differ. Weights of single blocks (``:0.8:lbw=MIDD``, ``:0.8:1,0,0,1``) and
+    other named values leave it as it is.
+    """
+    parts = [part.partition("=") for part in rest.split(":")[1:]]
+    named = {name.strip().lower(): value for name, equals, value in parts if equals}
+    unnamed = [name for name, equals, _ in parts if not equals]
+    whole = [*unnamed[:1], *(value for value in unnamed[1:2] if not _BLOCKS.fullmatch(value.strip()))]
+    weights = [*whole, *(named[name] for name in ("te", "unet") if name in named)] or ["1"]
+    return float(weights[-1]) if all(_NUMBER.fullmatch(weight.strip()) for weight in weights) else None
 
 
 def without_tags(prompt: str) -> str:

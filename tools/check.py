@@ -1,39 +1,37 @@
 """Lint for recipes made by hand: what a plan would be told of them. Family, policy, triggers, strength, clashes.
 
-Knows A1111's prompt syntax, ``<lora:name:weight>``, and the ``parameters`` text of its pictures. Who finds the cards is
-the caller's matter.
+Who reads the recipe (a1111.py, picture.py) and who finds the cards is the caller's matter.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from stylus_gen.tools.a1111 import Use
 from stylus_gen.tools.candidate import bind, candidate_of
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, support
 from stylus_gen.tools.licence import forbids, judge_licences
 from stylus_gen.tools.plan import Concept, Plan, Policy, Record, RejectionCode, Verdict
 from stylus_gen.tools.prune import Choice, Rules, prune
 from stylus_gen.tools.segment import segment_prompt
+from stylus_gen.tools.text import readable
 from stylus_gen.tools.triggers import clean_text, fit_group, has_words, plain
-from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, recommend_weight
+from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, recommend_weight, strength
 
 FAR = 0.4
 """Distance from the recommended weight that is worth a word: three times the mean error of the recommendation."""
+
+MAX_USES = 100
+"""Adapters of one recipe; pictures are made with a handful."""
 
 Code = (
     RejectionCode
     | Literal["unknown", "malformed", "partial_family", "no_trigger", "doubled_trigger", "strength", "weight"]
 )
-
-
-class Use(NamedTuple):
-    """An adapter as a recipe names it: a file's name or a hash, and its weight (``None``: it is no number)."""
-
-    name: str
-    weight: float | None
 
 
 class Finding(Record):
@@ -52,35 +50,6 @@ class Report(Record):
     verdict: Verdict
 
 
-_LORA = re.compile(r"<(?:lora|lyco):([^:<>]*)((?::[^:<>]*)*)>", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
-_HASHES = re.compile(r'Lora hashes: "([^"]*)"')
-
-
-def read_a1111(text: str) -> tuple[str, list[Use]]:
-    """Read a prompt or a picture's ``parameters`` text: the prompt without its ``<lora:…>`` tags, and the adapters.
-
-    Where the text gives an adapter's hash, the hash is its name: file names change.
-    """
-    prompt = re.split(r"\n(?:Negative prompt:|Steps: )", text, maxsplit=1)[0]
-    pairs = (pair.partition(":") for found in _HASHES.findall(text) for pair in found.split(","))
-    hashes = {name.strip(): digest.strip() for name, _, digest in pairs}
-    uses = [Use(hashes.get(name, name).strip(), _read_weight(told)) for name, told in _LORA.findall(prompt)]
-    return " ".join(_LORA.sub(" ", prompt).split()), uses
-
-
-def _read_weight(told: str) -> float | None:
-    """Read what follows an adapter's name: ``:0.8``, ``:0.8:0.6`` (text encoder, UNet), ``:te=0.8:unet=0.6``, nothing.
-
-    The UNet's weight counts, where the two differ.
-    """
-    parts = [part.partition("=") for part in told.split(":")[1:]]
-    named = {name.strip(): value for name, equals, value in parts if equals}
-    unnamed = [name for name, equals, _ in parts if not equals]
-    weights = [*unnamed[:2], *(named[name] for name in ("te", "unet") if name in named)] or ["1"]
-    return float(weights[-1]) if all(_NUMBER.fullmatch(weight.strip()) for weight in weights) else None
-
-
 def uses_of(plan: Plan) -> list[Use]:
     """List a plan's adapters as a recipe names them."""
     return [Use(a.adapter_id, a.weight) for a in plan.assignments]
@@ -89,7 +58,13 @@ def uses_of(plan: Plan) -> list[Use]:
 def check_recipe(
     prompt: str, uses: Sequence[Use], find: Callable[[str], Card | None], *, family: Family, policy: Policy
 ) -> Report:
-    """Check adapters at weights in a prompt on a base of a family; ``find`` looks an adapter up by name or hash."""
+    """Check adapters at weights in a prompt on a base of a family; ``find`` looks an adapter up by name or hash.
+
+    Raises BadRequest for a recipe of more adapters or longer words than anybody draws with.
+    """
+    readable(prompt, "the prompt of the recipe")
+    if len(uses) > MAX_USES:
+        raise BadRequest(f"the recipe names {len(uses):,} adapters and {MAX_USES} are checked at most")
     cards = [(use, find(use.name)) for use in uses]
     known = [(use, card) for use, card in cards if card is not None]
     findings = [_unknown(use) for use, card in cards if card is None]
@@ -160,7 +135,7 @@ def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: Family) -> It
 
 
 def _strength(known: Sequence[tuple[Use, Card]]) -> Iterator[Finding]:
-    total = sum(abs(use.weight or 0) for use, card in known if card.kind not in EXEMPT)
+    total = strength((card.kind, use.weight or 0) for use, card in known)
     if total > STRENGTH_BUDGET:
         say = f"the weights sum to {total:.2f}; above {STRENGTH_BUDGET} pictures burn"
         yield Finding(level="warning", code="strength", message=say)

@@ -45,6 +45,14 @@ class Policy(Record):
     installed_only: bool = False
 
 
+class Budget(Record):
+    """What one plan may spend on a chat model; the offline planner needs none of it."""
+
+    model_calls: int = Field(default=8, ge=0)
+    tokens: int = Field(default=12_000, ge=0, description="prompt and completion")
+    seconds: float = Field(default=60, ge=0)
+
+
 class Concept(Record):
     """A span of the prompt: ``prompt[start:end] == text``."""
 
@@ -157,6 +165,8 @@ class Plan(Record):
     policy: Policy = Policy()
     banned: tuple[str, ...] = Field(default=(), description="adapter ids that no edit brings back")
     max_adapters: int = Field(default=4, ge=0, le=10)
+    diversity: float = Field(default=0, ge=0, le=1, description="share of masks drawn at random instead of all on")
+    budget: Budget = Field(default=Budget(), description="what it and each edit of it may spend on a chat model")
     verdict: Verdict
     warnings: tuple[str, ...] = ()
     planner: Planner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from stylus_gen.tools.card import Card, Kind, WeightSource
@@ -66,12 +66,17 @@ def usual_weight(kind: Kind, told: float | None, source: WeightSource | None) ->
     return told, source or "author"
 
 
+def strength(weights: Iterable[tuple[Kind, float]]) -> float:
+    """Add up how strong several adapters are together; sliders and accelerators do not count."""
+    return sum(abs(weight) for kind, weight in weights if kind not in EXEMPT)
+
+
 def fit_budget(weights: Sequence[tuple[Kind, float]], budget: float = STRENGTH_BUDGET) -> list[float]:
     """Scale weights down, all by one factor, so that their absolute values sum to at most ``budget``.
 
     Sliders and accelerators keep theirs and do not count.
     """
-    total = sum(abs(weight) for kind, weight in weights if kind not in EXEMPT)
+    total = strength(weights)
     factor = min(1.0, budget / total) if total else 1.0
     # Rounded towards zero, so that the sum of what is shown stays within the budget too.
     return [weight if kind in EXEMPT or factor == 1.0 else int(weight * factor * 100) / 100 for kind, weight in weights]

@@ -32,7 +32,7 @@ from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.store.adapters import count_families, get_cards
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.triggers import gives_orders, has_words
-from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET
+from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, strength
 
 Progress = Callable[[int, int, str], None]
 
@@ -154,7 +154,7 @@ def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
         yield "wrong family"
     if any(a.kind in EXEMPT and not has_words(plan.prompt, a.name) for a in chosen):
         yield "a slider or accelerator nobody asked for"
-    if sum(abs(a.weight) for a in chosen if a.kind not in EXEMPT) > STRENGTH_BUDGET + 1e-6:
+    if strength((a.kind, a.weight) for a in chosen) > STRENGTH_BUDGET + 1e-6:
         yield "over the strength budget"
     if chosen and not all(any(row) for row in plan.masks):
         yield "an image without adapters"

@@ -11,21 +11,19 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field, ValidationError, model_validator
 
 from stylus_gen.tools.a1111 import LoraTag, format_parameters
-from stylus_gen.tools.diffusion.settings import MAX_SIDE, RenderSettings
+from stylus_gen.tools.diffusion.png import MAX_TEXT, read_texts, whose
+from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import MaskRow, Plan, Record
 
 RECIPE_VERSION: Literal[1] = 1
 CHUNK = "stylus_recipe"
-MAX_FILE = 256 * 2**20
-MAX_TEXT = 4 * 2**20
-"""Bytes of a picture and of the text in it that are read at most."""
 
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -122,8 +120,11 @@ def write_picture(image: Image.Image, recipe: Recipe, path: Path) -> None:
 
 def read_recipe(path: Path) -> Recipe:
     """Read the recipe out of a picture; BadRequest where there is none that can be trusted to be one."""
-    text = _chunk(path, CHUNK)
-    if len(text) > MAX_TEXT:
+    texts = read_texts(path)
+    if CHUNK not in texts:
+        raise BadRequest(f"{path.name!r} holds no {CHUNK}, which only Stylus writes: {whose(texts)}")
+    text, whole = texts[CHUNK]
+    if not whole:
         raise BadRequest(f"the recipe in {path.name!r} is longer than {MAX_TEXT} bytes: it is not one of ours")
     try:
         return Recipe.model_validate_json(text)
@@ -136,25 +137,3 @@ def is_whole(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_END)))
         return file.read() == _END
-
-
-def read_parameters(path: Path) -> str:
-    """Read the A1111 ``parameters`` text out of anybody's PNG; BadRequest where there is none."""
-    return _chunk(path, "parameters")[:MAX_TEXT]
-
-
-def _chunk(path: Path, name: str) -> str:
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise BadRequest(f"{path.name!r} is larger than {MAX_FILE} bytes: it is not one of our pictures")
-        with Image.open(path, formats=("PNG",)) as image:
-            if max(image.size) > MAX_SIDE:
-                raise BadRequest(f"{path.name!r} is {image.size[0]}×{image.size[1]}: at most {MAX_SIDE} a side")
-            text = image.info.get(name)
-    except FileNotFoundError:
-        raise BadRequest(f"there is no picture {str(path)!r}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
-        raise BadRequest(f"{path.name!r} cannot be read as a PNG: {str(error)[:200]}") from None
-    if not isinstance(text, str):
-        raise BadRequest(f"{path.name!r} holds no {name}: it was not made by Stylus, or its metadata was stripped")
-    return text
