@@ -100,9 +100,8 @@ def _warnings(state: State) -> list[str]:
     if state.handed_over:
         warnings.append(f"the offline planner finished this plan: {state.handed_over}")
     if pasted := state.request.pasted:
-        warnings.append(
-            f"the settings behind the prompt are not used ({clean_text(pasted, 200)}): say those you want when you draw"
-        )
+        said = clean_text(pasted, 200)
+        warnings.append(f"the settings behind the prompt are not used: {said}; `generate` has --steps and its like")
     prompt = state.request.prompt
     if without_tags(prompt) != prompt:
         warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead (--pin NAME)")

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,9 +25,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.check import check_recipe
+from stylus_gen.tools.diffusion.recipe import read_recipe
 from stylus_gen.tools.errors import StylusError
 from stylus_gen.tools.header import read_header
 from stylus_gen.tools.ingest.sidecar import header_card
+from stylus_gen.tools.picture import read_picture
+from stylus_gen.tools.plan import Policy
 
 MAX_SECONDS = 1.0
 MAX_BYTES = 200 * 2**20
@@ -124,8 +129,52 @@ METADATA = (
 )  # fmt: skip
 TEXTS = ("fox", "sdxl_base_v1-0", "use at 0.8", '{"10_fox": {"fox": 12}}', '{"a": "b"', "<b>x</b>" * 50, "9" * 5000)
 
+
+def pictures(draw: random.Random, folder: Path) -> Read:
+    """A picture whose text is broken, or whose chunks are: checked, as `stylus check` does, or its recipe read."""
+    keyword, recipe = draw.choice(RECIPES)
+    text = mutate_bytes(draw, recipe) if isinstance(recipe, bytes) else mutated_json(draw, recipe)
+    packed = zlib.compress(text * draw.choice((1, 1, 1, 1000)))
+    kind, content = draw.choice(((b"tEXt%b\0", text), (b"zTXt%b\0\0", packed), (b"iTXt%b\0\1\0\0\0", packed)))
+    body = kind % keyword + content
+    size = struct.pack(">IIBBBBB", *draw.choice(((8, 8),) * 8 + ((0, 8), (2**31, 1))), 8, 2, 0, 0, 0)
+    bodies = [b"IHDR" + size, body, b"IDAT" + zlib.compress(bytes(200)), b"IEND"]
+    chunks = [struct.pack(">I", len(b) - 4) + b + struct.pack(">I", zlib.crc32(b)) for b in bodies]
+    raw = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    path = folder / "a.png"
+    path.write_bytes(mutate_bytes(draw, raw) if draw.random() < 0.5 else raw)
+    return draw.choice((lambda: read_recipe(path), lambda: check_picture(path), lambda: check_picture(path)))
+
+
+def check_picture(path: Path) -> object:
+    """Check a picture against a catalogue that knows every adapter."""
+    card = Card(id="f" * 64, model_key="m", name="fox", trigger_groups=[["fox"]])
+    prompt, uses = read_picture(path)
+    return check_recipe(prompt, uses, lambda name: card, family="sd15", policy=Policy())
+
+
+GRAPH = {
+    "1": {"class_type": "LoraLoader", "inputs": {"lora_name": "a/fox.safetensors", "strength_model": 0.7}},
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox <lora:x:1>", "clip": ["1", 1]}},
+    "3": {"class_type": "KSampler", "inputs": {"positive": ["2", 0], "negative": ["2", 0], "seed": 1}},
+    "4": {"class_type": "Power Lora Loader", "inputs": {"lora_1": {"on": True, "lora": "x", "strength": 1}}},
+}
+PASTED = (
+    b"a fox, (in snow:1.2) <lora:fox:0.8:lbw=MIDD>\nNegative prompt: a dog, blurry\n"
+    b'Steps: 20, Sampler: Euler a, Seed: 5, Size: 512x512, Lora hashes: "fox: abc123", Version: 1'
+)
+RECIPES: tuple[tuple[bytes, Any], ...] = (
+    (b"parameters", PASTED),
+    (b"prompt", GRAPH),
+    (b"invokeai_metadata", {"positive_prompt": "a fox", "loras": [{"model": {"name": "fox"}, "weight": 0.7}]}),
+    (b"parameters", {"sui_image_params": {"prompt": "a fox", "loras": ["fox"], "loraweights": ["0.7"]}}),
+    (b"parameters", {"prompt": "a fox", "loras": [["fox.safetensors", 0.7, "abc"]]}),
+    (b"stylus_recipe", {"schema_version": 1, "plan": {"prompt": "a fox", "masks": [[]]}, "image": 0, "seed": 1}),
+)
+
 KINDS: dict[str, Kind] = {
     "headers": Kind(headers, 10_000),
+    "pictures": Kind(pictures, 200),
 }
 
 

@@ -285,13 +285,7 @@ class Stylus:
                     f"{recipe[:60]!r} names no adapter: expected a plan's .json, a .png, or a prompt with "
                     "<lora:name:weight> tags"
                 )
-        return check_recipe(prompt, uses, self._find, family=family, policy=self.policy)
-
-    def _find(self, adapter: str) -> Card | None:
-        try:
-            return self.card(adapter)
-        except BadRequest:
-            return None
+        return check_recipe(prompt, uses, self.card, family=family, policy=self.policy)
 
     def read_plan(self, path: str | Path) -> Plan:
         """Read a plan that `Plan.model_dump_json` wrote. Raises BadRequest if it is none."""

@@ -29,7 +29,7 @@ def show(*parts: RenderableType) -> None:
     """Print for people."""
     from rich.console import Console
 
-    Console(soft_wrap=False).print(*parts, sep="\n")
+    Console(soft_wrap=False, markup=False, emoji=False, highlight=False).print(*parts, sep="\n")
 
 
 def show_json(value: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from stylus_gen.tools.a1111 import Use, read_a1111, split_parts
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import Report, check_recipe, uses_of
+from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Policy
 from tests.test_agent import CARDS, Shelf, ask
 
@@ -112,3 +113,21 @@ def test_our_own_plans_pass() -> None:
     plan = plan_prompt(ask(), Shelf().context())
     report = check_recipe(plan.final_prompt, uses_of(plan), find, family="sd15", policy=plan.policy)
     assert report.findings == ()
+
+
+def test_a_hash_that_nobody_knows_does_not_hide_the_name_beside_it() -> None:
+    prompt, uses = read_a1111('a fox <lora:Fox:0.8>\nSteps: 20, Lora hashes: "Fox: e3b0c44298fc"')
+    assert check(prompt, *uses).findings == ()
+
+
+def test_a_name_of_several_adapters_is_not_called_missing() -> None:
+    def find(name: str) -> Card:
+        raise BadRequest(f"{name!r} names 2 adapters (a; b): give more digits of the hash")
+
+    (finding,) = check_recipe("a fox", [Use("Fox", 0.8)], find, family="sd15", policy=Policy()).findings
+    assert "names 2 adapters" in finding.message
+
+
+def test_a_recipe_of_too_many_adapters_is_refused() -> None:
+    with pytest.raises(BadRequest, match="101 adapters"):
+        check("a fox", *[Use("fox", 0.1)] * 101)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -36,11 +37,16 @@ _BLOCKS = re.compile(r"[A-Z][A-Z0-9_.]*|[^,]+(?:,[^,]+){2,}")
 _HASHES = re.compile(r'Lora hashes: "([^"]*)"')
 
 
-class Use(NamedTuple):
-    """An adapter as a recipe names it: a file's name or a hash, and its weight (``None``: it is no number)."""
+@dataclass(frozen=True)
+class Use:
+    """An adapter as a recipe names it: a file's name or a hash, and its weight (``None``: it is no number).
+
+    ``beside`` is the file's name that stands beside a hash: a hash that nobody knows hides no adapter that is known.
+    """
 
     name: str
     weight: float | None
+    beside: str = field(default="", compare=False)
 
 
 class Parts(NamedTuple):
@@ -97,7 +103,7 @@ def read_a1111(text: str) -> tuple[str, list[Use]]:
     pairs = (pair.partition(":") for found in _HASHES.findall(text) for pair in found.split(","))
     hashes = {name.strip(): digest.strip() for name, _, digest in pairs}
     tags = [(name.strip(), _read_weight(rest)) for name, rest in _LORA.findall(prompt)]
-    uses = [Use(hashes.get(name, name), weight) for name, weight in tags]
+    uses = [Use(hashes.get(name) or name, weight, beside=name if hashes.get(name) else "") for name, weight in tags]
     return " ".join(_LORA.sub(" ", prompt).split()), uses
 
 

@@ -33,6 +33,9 @@ Code = (
     | Literal["unknown", "malformed", "partial_family", "no_trigger", "doubled_trigger", "strength", "weight"]
 )
 
+Find = Callable[[str], Card | None]
+"""Gives the card of a name or a hash, or none; or raises BadRequest saying why there is none."""
+
 
 class Finding(Record):
     """One thing to know about a recipe. An error means that it will not work as it stands."""
@@ -55,9 +58,7 @@ def uses_of(plan: Plan) -> list[Use]:
     return [Use(a.adapter_id, a.weight) for a in plan.assignments]
 
 
-def check_recipe(
-    prompt: str, uses: Sequence[Use], find: Callable[[str], Card | None], *, family: Family, policy: Policy
-) -> Report:
+def check_recipe(prompt: str, uses: Sequence[Use], find: Find, *, family: Family, policy: Policy) -> Report:
     """Check adapters at weights in a prompt on a base of a family; ``find`` looks an adapter up by name or hash.
 
     Raises BadRequest for a recipe of more adapters or longer words than anybody draws with.
@@ -65,9 +66,9 @@ def check_recipe(
     readable(prompt, "the prompt of the recipe")
     if len(uses) > MAX_USES:
         raise BadRequest(f"the recipe names {len(uses):,} adapters and {MAX_USES} are checked at most")
-    cards = [(use, find(use.name)) for use in uses]
-    known = [(use, card) for use, card in cards if card is not None]
-    findings = [_unknown(use) for use, card in cards if card is None]
+    cards = [(use, _look_up(use, find)) for use in uses]
+    known = [(use, card) for use, card in cards if isinstance(card, Card)]
+    findings = [finding for _, finding in cards if isinstance(finding, Finding)]
     findings += [_malformed(use) for use in uses if use.weight is None]
     for use, card in known:
         findings += [*_policy(card, policy), *_triggers(prompt, card), *_weight(use, card)]
@@ -80,14 +81,21 @@ def _title(card: Card) -> str:
     return clean_text(card.name, 80)
 
 
-def _unknown(use: Use) -> Finding:
-    name = clean_text(use.name, 80)
-    hint = "import it, or check the spelling"
-    return Finding(level="error", code="unknown", adapter=name, message=f"{name!r} is not in the catalogue; {hint}")
+def _look_up(use: Use, find: Find) -> Card | Finding:
+    """Find a use's card, by its hash and then by its name; else say why there is none."""
+    name = clean_text(use.beside or use.name, 80)
+    say = f"{name!r} is not in the catalogue; import it, or check the spelling"
+    for key in filter(None, (use.name, use.beside)):
+        try:
+            if card := find(key):
+                return card
+        except BadRequest as error:
+            say = error.message
+    return Finding(level="error", code="unknown", adapter=name, message=say)
 
 
 def _malformed(use: Use) -> Finding:
-    name = clean_text(use.name, 80)
+    name = clean_text(use.beside or use.name, 80)
     say = f"the weight of {name!r} is not a number; write <lora:{name}:0.8>"
     return Finding(level="error", code="malformed", adapter=name, message=say)
 
