@@ -99,6 +99,115 @@ def test_a_note_is_read_in_every_encoding_that_json_allows(db: Database, tmp_pat
     assert get_card(db, "fox").trigger_groups == [["狐"]]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "groups"),
+    [
+        ({"trained_words": '["redfox, fur", "vixen"]'}, [["redfox", "fur"], ["vixen"]]),
+        ({"trained_words": "['redfox', 'vixen']"}, [["redfox"], ["vixen"]]),
+        ({"trained_words": "redfox, (fur:1.2)"}, [["redfox", "fur"]]),
+        ({"modelspec.trigger_phrase": "None", "ss_tag_frequency": '{"1_redfox": {"redfox": 1}}'}, [["redfox"]]),
+        ({"ss_tag_frequency": '{"1_redfox": {"redfox": 1}}'}, [["redfox"]]),
+        ({"ss_tag_frequency": '{"1_red fox": {"red_fox": 1}}'}, [["red_fox"]]),
+        ({"ss_tag_frequency": '{"set": {"10_redfox animal": {"redfox": 9, "snow": 3}}}'}, [["redfox"]]),
+        (
+            {"ss_tag_frequency": '[{"10_redfox": {"redfox": "9", "snow": 3}}, {"5_den": {"snow": 1}}]'},
+            [["redfox"], ["snow"]],
+        ),
+        ({"ss_tag_frequency": '{"10_redfox": [["redfox", 9], ["snow", 3]]}'}, [["redfox"]]),
+        ({"ss_tag_frequency": '{"10_animal": {"snow": 9, "fox": 3}}'}, []),
+        ({"ss_tag_frequency": '{"a": null, "b": "x", "c": [1, [2]], "": {}, "d": {"e": true}}'}, []),
+        ({"ss_datasets": '[{"subsets": [{"class_tokens": "redfox animal"}]}]'}, [["redfox animal"]]),
+        ({"ss_datasets": '[{"tag_frequency": {"10_redfox": {"redfox": 9, "snow": 3}}}]'}, [["redfox"]]),
+        ({"modelspec.trigger_word": "redfox", "ss_tag_frequency": '{"1_x": {"x": 1}}'}, [["redfox"]]),
+    ],
+)
+def test_triggers_are_read_wherever_a_trainer_wrote_them(
+    db: Database, tmp_path: Path, metadata: dict[str, str], groups: list[list[str]]
+) -> None:
+    adapter(tmp_path / "a.safetensors", metadata)
+    run(db, tmp_path)
+    assert get_card(db, "a").trigger_groups == groups
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["last", "lora", "None", "pytorch_lora_weights", "my_LoRA-000010", "N/A", "adapter_model", "epoch 3", "0001"],
+)
+def test_a_file_whose_title_is_anyone_s_is_called_by_its_own_name(db: Database, tmp_path: Path, title: str) -> None:
+    adapter(tmp_path / "Steampunk_Owl_v3.safetensors", {"ss_output_name": title, "modelspec.author": "None"})
+    run(db, tmp_path)
+    card = get_card(db, "Steampunk_Owl_v3")
+    assert (card.name, card.creator) == ("Steampunk_Owl_v3", "")
+
+
+NOTES = (".json", ".civitai.info", ".metadata.json")
+
+
+def test_lora_manager_s_form_for_one_s_own_models_is_read(db: Database, tmp_path: Path) -> None:
+    sha = sha256(adapter(tmp_path / "fox.safetensors"))
+    note = {"sha256": sha, "model_name": "fox", "civitai": {"trainedWords": ["redfox", "vixen"]}}
+    (tmp_path / "fox.metadata.json").write_text(json.dumps(note))
+    assert run(db, tmp_path).problems == ()
+    card = get_card(db, sha)
+    assert (card.trigger_groups, card.provenance["trigger_groups"]) == ([["redfox"], ["vixen"]], "lora-manager")
+    assert (card.name, card.model_key) == ("fox", f"file-{sha[:16]}")
+
+
+@pytest.mark.parametrize("suffix", NOTES[:2])
+def test_a_model_object_beside_a_file_tells_of_the_version_that_the_file_is(
+    db: Database, tmp_path: Path, suffix: str
+) -> None:
+    sha = sha256(adapter(tmp_path / "fox.safetensors"))
+    versions = [version(id=9, trainedWords=["old"]), version(id=10, trainedWords=["new"], files=[file(sha=sha)])]
+    (tmp_path / f"fox{suffix}").write_text(json.dumps(model(modelVersions=versions)))
+    assert run(db, tmp_path).problems == ()
+    card = get_card(db, sha)
+    assert (card.name, card.version_key, card.trigger_groups) == ("Red Fox", "civitai-10", [["new"]])
+
+
+def test_a_model_object_of_another_file_is_refused(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    (tmp_path / "fox.json").write_text(json.dumps(model(modelVersions=[version(id=9), version(files=[])])))
+    assert "about another file" in run(db, tmp_path).problems[0].why
+    assert get_card(db, "fox").trigger_groups == []
+
+
+@pytest.mark.parametrize("suffix", NOTES[:2])
+def test_a_version_without_files_keeps_its_words(db: Database, tmp_path: Path, suffix: str) -> None:
+    sha = sha256(adapter(tmp_path / "fox.safetensors"))
+    note = {"id": 10, "modelId": 1, "trainedWords": ["redfox"], "model": {"name": "Red Fox", "type": "LORA"}}
+    (tmp_path / f"fox{suffix}").write_text(json.dumps(note))
+    assert run(db, tmp_path).problems == ()
+    card = get_card(db, sha)
+    assert (card.name, card.model_key, card.trigger_groups) == ("Red Fox", "civitai-1", [["redfox"]])
+
+
+def test_a_note_outlives_an_edit_of_the_header(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "fox.safetensors")
+    before = sha256(path)
+    _, autov3 = hashes.hash_file(path)
+    adapter(path, {"modelspec.title": "edited"})
+    listed = file(sha=before, hashes={"SHA256": before, "AutoV2": before[:10], "AutoV3": autov3.upper() + "ab" * 26})
+    inner = {**version(files=[listed]), "modelId": 1, "model": {"name": "Red Fox"}}
+    for name, note in (("civitai.info", inner), ("metadata.json", {"sha256": before, "civitai": inner})):
+        (tmp_path / f"fox.{name}").write_text(json.dumps(note))
+        assert run(db, tmp_path).problems == ()
+        card = get_card(db, sha256(path))
+        assert (card.name, card.trigger_groups) == ("Red Fox", [["fox"]])
+        assert card.aliases["autov2"] == sha256(path)[:10]
+        (tmp_path / f"fox.{name}").unlink()
+
+
+def test_an_odd_field_of_a_note_costs_only_itself(db: Database, tmp_path: Path) -> None:
+    sha = sha256(adapter(tmp_path / "fox.safetensors"))
+    note = {**version(files=[file(sha=sha)]), "id": "ten", "images": "x", "model": {"name": "Red Fox", "tags": 5}}
+    (tmp_path / "fox.civitai.info").write_text(json.dumps(note))
+    summary = run(db, tmp_path)
+    assert (summary.taken, summary.skipped, summary.problem_count) == (1, 0, 1)
+    assert "model.tags" in summary.problems[0].why
+    assert get_card(db, sha).trigger_groups == [["fox"]]
+
+
 def test_a_file_whose_tensors_contradict_its_notes_keeps_its_own_family(db: Database, tmp_path: Path) -> None:
     sha = sha256(adapter(tmp_path / "fox.safetensors"))
     note = {**version(files=[file(sha=sha)], baseModel="SDXL 1.0"), "modelId": 1, "model": {"name": "Fox"}}

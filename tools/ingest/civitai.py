@@ -14,7 +14,7 @@ from stylus_gen.tools.errors import faults
 from stylus_gen.tools.families import Family, family_of
 from stylus_gen.tools.ingest.examples import read_examples
 from stylus_gen.tools.ingest.kind import kind_of
-from stylus_gen.tools.ingest.site import SiteFile, SiteModel, SiteModelWithVersions, SiteVersion
+from stylus_gen.tools.ingest.site import SiteFile, SiteModel, SiteModelWithVersions, SiteVersion, read_record
 from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.terms import nsfw_level, read_licence
 from stylus_gen.tools.ingest.text import clean_line, plain_text, says_nothing
@@ -43,7 +43,8 @@ def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
         return
     try:
         if "modelVersions" in row:
-            model = SiteModelWithVersions.model_validate(row)
+            model, odd = read_record(SiteModelWithVersions, row)
+            yield from left_out(odd, where)
             for n, version in enumerate(model.modelVersions):
                 yield from _read_version(version, model, f"{where}, version {n + 1}")
             if not model.modelVersions:
@@ -66,8 +67,8 @@ def version_cards(version: SiteVersion, model: SiteModel, where: str) -> Iterato
         kinds = ", ".join(sorted({PurePosixPath(clean_line(f.name, 300)).suffix or "?" for f in version.files}))
         yield Problem(where, f"its files are {kinds}; only .safetensors is read" if kinds else "it lists no file")
     for n, file in enumerate(files):
-        card = _card(version, model, file, main=n == 0)
-        if card is None:
+        card = version_card(version, model, file, main=n == 0)
+        if not card.name:
             yield Problem(where, "neither the model nor its file has a name")
             continue
         if cut := _what_was_cut(version, model, card):
@@ -88,11 +89,21 @@ def trigger_groups(entries: list[str]) -> list[list[str]]:
     return groups
 
 
+def left_out(odd: list[str], where: str) -> Iterator[Problem]:
+    """Say which fields could not be read."""
+    if odd:
+        yield Problem(where, clean_line(f"left out, for it is odd: {'; '.join(odd)}", 300), skipped=False)
+
+
 def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Card | Problem]:
     try:
-        version = SiteVersion.model_validate(row)
+        version, odd = read_record(SiteVersion, row)
     except ValidationError as error:
         yield Problem(where, first_error(error))
+        return
+    yield from left_out(odd, where)
+    if version.id is None:
+        yield Problem(where, "id: the version has no number")
         return
     yield from version_cards(version, model or version.model, where)
 
@@ -103,18 +114,17 @@ def _adapter_files(version: SiteVersion) -> list[SiteFile]:
     return list({_hashes(f)[0] or n: f for n, f in reversed(list(enumerate(files)))}.values())[::-1]
 
 
-def _card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool) -> Card | None:
+def version_card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool = True) -> Card:
+    """Make the card of one file of a version; fields that nobody told are at their defaults."""
     stem = PurePosixPath(clean_line(file.name, MAX_NAME)).stem
     name = clean_line(model.name, MAX_NAME) or stem
-    if not name:
-        return None
     sha256, aliases = _hashes(file)
     tags = list(dict.fromkeys(clean_line(tag, 80).lower() for tag in model.tags[:MAX_TAGS] if tag.strip()))
     description = _description(version, model)
     examples = read_examples(version.images, stem)
     author = author_weight(plain_text(version.description, 2_000)) or author_weight(description)
     used = example_weight(examples)
-    key = f"civitai-{version.id}"
+    key = "" if version.id is None else f"civitai-{version.id}"
     owner = model.id if model.id is not None else version.modelId
     return Card(
         id=sha256 or (key if main else f"{key}-{file.id}"),
@@ -170,10 +180,14 @@ def _description(version: SiteVersion, model: SiteModel) -> str:
 def _stats(version: SiteVersion, model: SiteModel) -> Stats:
     own = version.stats
     return Stats(
-        downloads=int(min(own.downloadCount or model.stats.downloadCount, 2**53)),
-        likes=int(min(own.thumbsUpCount or model.stats.thumbsUpCount or model.stats.favoriteCount, 2**53)),
+        downloads=_count(own.downloadCount or model.stats.downloadCount),
+        likes=_count(own.thumbsUpCount or model.stats.thumbsUpCount or model.stats.favoriteCount),
         rating=own.rating or model.stats.rating,
     )
+
+
+def _count(told: float) -> int:
+    return int(max(0, min(told, 2**53)))
 
 
 def _what_was_cut(version: SiteVersion, model: SiteModel, card: Card) -> str:

@@ -1,15 +1,14 @@
 """Cards from what lies in and beside an adapter file: its header, and the notes that people's managers leave.
 
 ``<stem>.civitai.info`` is a Civitai version object, ``<stem>.metadata.json`` Lora-Manager's, ``<stem>.json`` what A1111
-keeps of what its user typed. Pure: it is given parsed JSON and a card of the file itself (id, hashes, name, path), and
-reads no files. Missing or odd fields are left out: these are notes.
+keeps of what its user typed or, from SD.Next, a Civitai model object. Pure: it is given parsed JSON and a card of the
+file itself (id, hashes, name, path), and reads no files. Missing or odd fields are left out: these are notes.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,62 +16,80 @@ from pydantic import ValidationError
 from stylus_gen.tools.card import Card, Licence
 from stylus_gen.tools.families import family_of
 from stylus_gen.tools.header import Header
-from stylus_gen.tools.ingest.civitai import MAX_DESCRIPTION, MAX_NAME, MAX_TAGS, first_error, trigger_groups
-from stylus_gen.tools.ingest.civitai import version_cards as civitai_cards
+from stylus_gen.tools.ingest.civitai import (
+    ADAPTER_TYPES,
+    MAX_DESCRIPTION,
+    MAX_NAME,
+    MAX_TAGS,
+    first_error,
+    left_out,
+    trigger_groups,
+    version_card,
+    version_cards,
+)
 from stylus_gen.tools.ingest.kind import kind_of
-from stylus_gen.tools.ingest.site import SiteVersion
+from stylus_gen.tools.ingest.site import SiteFile, SiteModel, SiteModelWithVersions, SiteVersion, read_record
 from stylus_gen.tools.ingest.summary import Problem
-from stylus_gen.tools.ingest.text import clean_line, plain_text
+from stylus_gen.tools.ingest.text import clean_line, plain_text, says_nothing
+from stylus_gen.tools.ingest.trained import trained_tags, trained_words
 from stylus_gen.tools.ingest.weight import author_weight, to_weight
 from stylus_gen.tools.sniff import family_of_metadata, family_of_tensors
+from stylus_gen.tools.stem import is_anyones, stem_of
 
 Told = list[tuple[Card, str] | Problem]
 """Cards of one file, each with the source that tells it."""
-
-MAX_HEADER_TAGS = 24  # of the training captions' most frequent tags
 
 
 def header_card(header: Header, file: Card) -> Told:
     """Read a file's own metadata: ``modelspec.*`` and the trainer's ``ss_*``."""
     meta = header.metadata
-    name = _first(meta, "modelspec.title", "ss_output_name")
-    tags = _tags(meta.get("modelspec.tags", "").split(",")) or _trained_tags(meta.get("ss_tag_frequency", ""))
+    name = _title(meta) or file.name
+    tags = _tags(meta.get("modelspec.tags", "").split(",")) or _tags(trained_tags(meta))
     hint = meta.get("modelspec.usage_hint", "")
     text = (meta.get("modelspec.description", ""), hint, meta.get("ss_training_comment", ""))
-    description = "\n".join(filter(None, (plain_text(part, MAX_DESCRIPTION) for part in text)))[:MAX_DESCRIPTION]
+    description = _texts(text)
     weight = author_weight(description)
     family, _ = family_of_tensors(header)
     hinted, _ = family_of_metadata(header)
     card = file.model_copy(
         update={
-            "name": name or file.name,
+            "name": name,
             "description": description,
             "tags": tags,
-            "kind": kind_of(name or file.name, tags),
-            "creator": clean_line(meta.get("modelspec.author", ""), 100),
+            "kind": kind_of(name, tags),
+            "creator": _first(meta, "modelspec.author")[:100],
             "base_model": _first(meta, "ss_base_model_version", "modelspec.architecture"),
             "family": hinted,
-            "trigger_groups": trigger_groups([meta.get("modelspec.trigger_phrase", "")]),
+            "trigger_groups": trigger_groups(trained_words(meta)),
             "weight": weight.value if weight else None,
             "weight_source": "author" if weight else None,
             "weight_min": weight.low if weight else None,
             "weight_max": weight.high if weight else None,
-            "licence": Licence(name=clean_line(meta.get("modelspec.license", ""), 100) or None),
-            "created_at": clean_line(meta.get("modelspec.date", ""), 40) or None,
+            "licence": Licence(name=_first(meta, "modelspec.license")[:100] or None),
+            "created_at": _first(meta, "modelspec.date")[:40] or None,
         }
     )
     return [(card, "header"), (_blank(file).model_copy(update={"family": family}), "tensors")]
 
 
+def json_card(note: Any, file: Card) -> Told:
+    """Read ``<stem>.json``, which several programs write, each in its own form."""
+    known = note.keys() if isinstance(note, dict) else set()
+    if known & {"modelVersions", "modelId", "trainedWords"}:
+        return civitai_card(note, file)
+    if known & {"model_name", "usage_tips", "civitai"}:
+        return manager_card(note, file)
+    return a1111_card(note, file)
+
+
 def a1111_card(note: Any, file: Card) -> Told:
     """Read what a user of A1111 typed about a file."""
     if not isinstance(note, dict):
-        return [Problem("", "expected a JSON object")]
+        return [Problem("", "expected a JSON object", skipped=False)]
     weight = to_weight(note.get("preferred weight"))
-    texts = (note.get("description"), note.get("notes"))
     card = _blank(file).model_copy(
         update={
-            "description": "\n".join(plain_text(t, MAX_DESCRIPTION) for t in texts if isinstance(t, str) and t),
+            "description": _texts((note.get("description"), note.get("notes"))),
             "trigger_groups": trigger_groups([_text(note.get("activation text"))]),
             "weight": weight,
             "weight_source": "user" if weight is not None else None,
@@ -84,37 +101,34 @@ def a1111_card(note: Any, file: Card) -> Told:
 
 
 def civitai_card(note: Any, file: Card) -> Told:
-    """Read a Civitai version object about this file; refuse it if it lists hashes and none is the file's."""
+    """Read a Civitai version or model object about this file; refuse it if it lists hashes and none is the file's."""
+    if isinstance(note, dict) and "modelVersions" in note:
+        return _model_card(note, file)
     try:
-        version = SiteVersion.model_validate(note)
+        version, odd = read_record(SiteVersion, note)
     except ValidationError as error:
-        return [Problem("", first_error(error))]
-    cards = list(civitai_cards(version, version.model, ""))
-    told = [card for card in cards if isinstance(card, Card)]
-    own = [card for card in told if _same_file(card, file)]
-    if told and not own:
-        return [Problem("", "it is about another file: none of its hashes is this one's", skipped=False)]
-    problems = [card for card in cards if isinstance(card, Problem)]
-    return [*problems, *((_about(card, file), "civitai") for card in own[:1])]
+        return [Problem("", first_error(error), skipped=False)]
+    return [*left_out(odd, ""), *_choose(_cards(version, version.model, file), file)]
 
 
 def manager_card(note: Any, file: Card) -> Told:
-    """Read Lora-Manager's notes, and the Civitai version object inside them."""
+    """Read Lora-Manager's notes, and the Civitai version object inside them, or what of one its user wrote."""
     if not isinstance(note, dict):
-        return [Problem("", "expected a JSON object")]
-    told = _text(note.get("sha256")).lower()
-    if told and told != file.sha256:
+        return [Problem("", "expected a JSON object", skipped=False)]
+    inner = note.get("civitai")
+    site = civitai_card(inner, file) if isinstance(inner, dict) and inner else []
+    told = _text(note.get("sha256")).strip().lower()
+    if told and told != file.sha256 and not _same_tensors(inner, file):
         return [Problem("", "it is about another file: its sha256 is not this one's", skipped=False)]
     tips = _json(note.get("usage_tips"))
     tags = _tags(note.get("tags"))
     name = clean_line(_text(note.get("model_name")), MAX_NAME)
     weight = to_weight(tips.get("strength"))
-    texts = (note.get("modelDescription"), note.get("notes"))
     level = note.get("preview_nsfw_level")
     card = _blank(file).model_copy(
         update={
             "name": name,
-            "description": "\n".join(plain_text(t, MAX_DESCRIPTION) for t in texts if isinstance(t, str) and t),
+            "description": _texts((note.get("modelDescription"), note.get("notes"))),
             "tags": tags,
             "kind": kind_of(name or file.name, tags),
             "base_model": clean_line(_text(note.get("base_model")), 100),
@@ -123,16 +137,16 @@ def manager_card(note: Any, file: Card) -> Told:
             "weight_source": "user" if weight is not None else None,
             "weight_min": to_weight(tips.get("strength_min")),
             "weight_max": to_weight(tips.get("strength_max")),
-            "nsfw_level": level if isinstance(level, int) and 0 < level < 64 else 1,
+            "nsfw_level": level if type(level) is int and 0 < level < 64 else 1,
         }
     )
-    inner = note.get("civitai")
-    known = isinstance(inner, dict) and inner.get("id")
-    return [(card, "lora-manager"), *(civitai_card(inner, file) if known else [])]
+    by_hand = isinstance(inner, dict) and inner.get("id") is None
+    site = [(item[0], "lora-manager") if by_hand and not isinstance(item, Problem) else item for item in site]
+    return [(card, "lora-manager"), *site]
 
 
 SIDECARS: dict[str, Callable[[Any, Card], Told]] = {
-    ".json": a1111_card,
+    ".json": json_card,
     ".metadata.json": manager_card,
     ".civitai.info": civitai_card,
 }
@@ -144,36 +158,92 @@ def _blank(file: Card) -> Card:
     return Card(id=file.id, model_key="", name="")
 
 
-def _same_file(card: Card, file: Card) -> bool:
-    if card.sha256 == file.sha256 or (card.sha256 is None and not card.aliases):
-        return True
-    return any(file.aliases.get(kind) == value for kind, value in card.aliases.items())
+def _model_card(note: dict[str, Any], file: Card) -> Told:
+    """Read a model object: the version that this file is of."""
+    try:
+        model, odd = read_record(SiteModelWithVersions, note)
+    except ValidationError as error:
+        return [Problem("", first_error(error), skipped=False)]
+    told = list(left_out(odd, ""))
+    cards: list[Card | Problem] = []
+    for row in model.modelVersions:
+        try:
+            version, odd = read_record(SiteVersion, row)
+        except ValidationError as error:
+            told.append(Problem("", first_error(error), skipped=False))
+            continue
+        told += left_out(odd, "")
+        cards += _cards(version, model, file)
+    named = [card for card in cards if isinstance(card, Card) and stem_of(card.file_name) == stem_of(file.file_name)]
+    unsure = len(model.modelVersions) > 1 and not any(_same_hash(card, file) for card in cards)
+    return [*told, *_choose(named if unsure and named else cards, file, sure=not unsure or bool(named))]
+
+
+def _cards(version: SiteVersion, model: SiteModel, file: Card) -> list[Card | Problem]:
+    """Make a version's cards; where it lists no files, what it says holds for the file beside it."""
+    if version.files or model.type.lower() not in ADAPTER_TYPES:
+        cards = list(version_cards(version, model, ""))
+        return [Problem("", c.why, skipped=False) if isinstance(c, Problem) else c for c in cards]
+    return [version_card(version, model, SiteFile())]
+
+
+def _choose(cards: Sequence[Card | Problem], file: Card, *, sure: bool = True) -> Told:
+    """Take the card that is about this file: by its hash, or, where no hash is known, if it is ``sure``."""
+    told = [card for card in cards if isinstance(card, Card)]
+    own = [card for card in told if _same_hash(card, file)]
+    own = own or [card for card in told if sure and card.sha256 is None and not card.aliases]
+    if told and not own:
+        return [Problem("", "it is about another file: none of its hashes is this one's", skipped=False)]
+    problems = [card for card in cards if isinstance(card, Problem)]
+    return [*problems, *((_about(card, file), "civitai") for card in own[:1])]
+
+
+def _same_hash(card: Card | Problem, file: Card) -> bool:
+    """Tell whether a card has one of the file's hashes; AutoV3, of the tensors alone, outlives an edited header."""
+    if isinstance(card, Problem):
+        return False
+    known = {kind: value[:12] if kind == "autov3" else value for kind, value in card.aliases.items()}
+    return card.sha256 == file.sha256 or any(file.aliases.get(kind) == value for kind, value in known.items())
+
+
+def _same_tensors(version: Any, file: Card) -> bool:
+    """Tell whether a version object lists a file with this one's AutoV3."""
+    files = version.get("files") if isinstance(version, dict) else None
+    hashes = [f["hashes"] for f in files if isinstance(f, dict) and "hashes" in f] if isinstance(files, list) else []
+    told = [_text(h.get("AutoV3")).lower()[:12] for h in hashes if isinstance(h, dict)]
+    return bool(file.aliases.get("autov3")) and file.aliases["autov3"] in told
 
 
 def _about(card: Card, file: Card) -> Card:
-    """Leave of a site's card what it knows better than the file that is here."""
-    return card.model_copy(update={"id": file.id, "sha256": None, "file_name": "", "file_size": None})
-
-
-def _trained_tags(frequencies: str) -> list[str]:
-    """Take the tags that most training pictures had: ``{"10_folder": {"tag": count}}``."""
-    counts: dict[str, int] = {}
-    for folder in _json(frequencies).values():
-        for tag, count in folder.items() if isinstance(folder, dict) else ():
-            if isinstance(count, int):
-                counts[tag.strip()] = counts.get(tag.strip(), 0) + count
-    return _tags(sorted(counts, key=lambda tag: -counts[tag])[:MAX_HEADER_TAGS])
+    """Leave of a site's card what it knows better than the file that is here; hashes of an earlier header are not."""
+    own = {kind: value for kind, value in card.aliases.items() if card.sha256 == file.sha256}
+    return card.model_copy(
+        update={"id": file.id, "sha256": None, "file_name": "", "file_size": None, "aliases": own | file.aliases}
+    )
 
 
 def _tags(tags: Any) -> list[str]:
     words = [clean_line(tag, 80).lower() for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
-    return list(dict.fromkeys(word for word in words if word))[:MAX_TAGS]
+    return list(dict.fromkeys(word for word in words if not says_nothing(word)))[:MAX_TAGS]
+
+
+def _title(meta: dict[str, str]) -> str:
+    """Choose the title that tells what the file is; "last" and "lora" do not, the file's own name may."""
+    return next(
+        (t for t in (_first(meta, key) for key in ("modelspec.title", "ss_output_name")) if not is_anyones(t)), ""
+    )
 
 
 def _first(meta: dict[str, str], *keys: str) -> str:
     """The first of some metadata that says anything; trainers write "None" for nothing."""
     values = (clean_line(meta.get(key, ""), MAX_NAME) for key in keys)
-    return next((value for value in values if re.search(r"\w", value) and value != "None"), "")
+    return next((value for value in values if not says_nothing(value)), "")
+
+
+def _texts(texts: Sequence[Any]) -> str:
+    """Join texts, made plain, to a description."""
+    parts = (plain_text(text, MAX_DESCRIPTION) for text in texts if isinstance(text, str))
+    return "\n".join(filter(None, parts))[:MAX_DESCRIPTION]
 
 
 def _text(value: Any) -> str:

@@ -1,29 +1,37 @@
 """The adapter site's JSON as records: Civitai's *model* and *model version* objects, of 2023 and of today.
 
-Fields that nobody here reads are left out; what is missing or null becomes the default. A row of a wrong type is
-refused by pydantic, which says which field.
+Fields that nobody here reads are left out; what is missing or null becomes the default. So does, with a word to the
+user, a field of a wrong type: see `read_record`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 
 def _none_to(default: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: default() if value is None else value)
 
 
+def _first(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: value[:limit] if isinstance(value, list) else value)
+
+
 def _tag(value: Any) -> Any:
     return value.get("name") if isinstance(value, dict) else value
 
 
+MAX_ENTRIES = 1_000
+"""Of any list; what is beyond it is not looked at."""
+
+Id = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, _none_to(str)]
 Flag = Annotated[bool, _none_to(bool)]
 Number = Annotated[float, _none_to(float), Field(allow_inf_nan=False)]
 Mapping = Annotated[dict[str, Any], _none_to(dict)]
-Strings = Annotated[list[Annotated[str, BeforeValidator(_tag)]], _none_to(list)]
+Strings = Annotated[list[Annotated[str, BeforeValidator(_tag)]], _none_to(list), _first(MAX_ENTRIES)]
 
 
 class Site(BaseModel):
@@ -44,7 +52,7 @@ class SiteStats(Site):
 class SiteFile(Site):
     """One file of a version; ``type`` is Model, Pruned Model, Training Data, …"""
 
-    id: int | None = None
+    id: Id | None = None
     name: Text = ""
     type: Text = "Model"
     sizeKB: Number = 0
@@ -70,7 +78,7 @@ class SiteImage(Site):
 class SiteModel(Site):
     """What the versions share. Inside a version object it lacks most of its fields."""
 
-    id: int | None = None
+    id: Id | None = None
     name: Text = ""
     description: Text = ""
     type: Text = "LORA"
@@ -88,10 +96,13 @@ class SiteModel(Site):
 
 
 class SiteVersion(Site):
-    """One version of a model; ``model`` is there when it stands alone, as in a ``.civitai.info`` file."""
+    """One version of a model; ``model`` is there when it stands alone, as in a ``.civitai.info`` file.
 
-    id: int
-    modelId: int | None = None
+    A note beside a file may lack the id: what its user wrote by hand.
+    """
+
+    id: Id | None = None
+    modelId: Id | None = None
     name: Text = ""
     description: Text = ""
     baseModel: Text = ""
@@ -99,8 +110,8 @@ class SiteVersion(Site):
     nsfwLevel: int | None = None
     trainedWords: Strings = []
     stats: Annotated[SiteStats, _none_to(SiteStats)] = SiteStats()
-    files: Annotated[list[SiteFile], _none_to(list)] = []
-    images: Annotated[list[SiteImage], _none_to(list)] = []
+    files: Annotated[list[SiteFile], _none_to(list), _first(MAX_ENTRIES)] = []
+    images: Annotated[list[SiteImage], _none_to(list), _first(MAX_ENTRIES)] = []
     model: Annotated[SiteModel, _none_to(SiteModel)] = SiteModel()
     creator: Mapping = {}
 
@@ -108,5 +119,51 @@ class SiteVersion(Site):
 class SiteModelWithVersions(SiteModel):
     """A model object. Its versions are checked one by one, so that a bad one costs only itself."""
 
-    id: int
-    modelVersions: Annotated[list[Any], _none_to(list)] = []
+    id: Id
+    modelVersions: Annotated[list[Any], _none_to(list), _first(MAX_ENTRIES)] = []
+
+
+Form = TypeVar("Form", bound=Site)
+
+ESSENTIAL = frozenset({("type",), ("model", "type")})
+"""What must be right, or the whole record is refused: whether it is an adapter at all."""
+
+STRICTEST = {"poi": True, "minor": True, "nsfw": True, "nsfwLevel": 8}
+"""What is read where a word on safety is odd."""
+
+
+def read_record(form: type[Form], row: Any) -> tuple[Form, list[str]]:
+    """Read a record; an odd field is left out, and named, but for `ESSENTIAL` ones.
+
+    Raises ValidationError if the row is no object or an essential field is odd.
+    """
+    try:
+        return form.model_validate(row), []
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        if not isinstance(row, dict) or any(f["loc"] in ESSENTIAL or not f["loc"] for f in faults):
+            raise
+    for fault in reversed(faults):  # from the end, so that places in lists stay right
+        row = _without(row, fault["loc"])
+    said = [".".join(map(str, fault["loc"])) + ": " + fault["msg"] for fault in faults[:3]]
+    return form.model_validate(row), said + ([f"and {len(faults) - 3} more"] if len(faults) > 3 else [])
+
+
+def _without(value: Any, path: tuple[int | str, ...]) -> Any:
+    """Copy a value without what a path leads to; a path may go on below it, into what pydantic tried."""
+    head, rest = path[0], path[1:]
+    if isinstance(value, dict) and isinstance(head, str) and head in value:
+        inner = value[head]
+        deeper = rest and isinstance(inner, dict | list) and _leads(inner, rest[0])
+        kept = {key: item for key, item in value.items() if key != head}
+        if deeper:
+            return {**kept, head: _without(inner, rest)}
+        return {**kept, **({head: STRICTEST[head]} if head in STRICTEST else {})}
+    if isinstance(value, list) and isinstance(head, int) and head < len(value):
+        deeper = rest and isinstance(value[head], dict | list) and _leads(value[head], rest[0])
+        return [*value[:head], *([_without(value[head], rest)] if deeper else []), *value[head + 1 :]]
+    return value
+
+
+def _leads(value: dict[str, Any] | list[Any], key: int | str) -> bool:
+    return key in value if isinstance(value, dict) else isinstance(key, int) and key < len(value)
