@@ -25,7 +25,7 @@ def compose(state: State, context: AgentContext) -> Plan:
     return Plan(
         prompt=request.prompt,
         final_prompt=final_prompt(request.prompt, assignments),
-        negative_prompt=request.negative_prompt,
+        negative_prompt=without_tags(request.negative_prompt),
         base=request.base,
         family=request.family,
         concepts=concepts,
@@ -102,8 +102,7 @@ def _warnings(state: State) -> list[str]:
     if pasted := state.request.pasted:
         said = clean_text(pasted, 200)
         warnings.append(f"the settings behind the prompt are not used: {said}; `generate` has --steps and its like")
-    prompt = state.request.prompt
-    if without_tags(prompt) != prompt:
+    if any(without_tags(said) != said for said in (state.request.prompt, state.request.negative_prompt)):
         warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead (--pin NAME)")
     return warnings
 

@@ -188,6 +188,8 @@ class Stylus:
 
         if kind is not None and kind not in get_args(Kind):
             raise BadRequest(f"no kind is called {kind!r}; the kinds are {', '.join(get_args(Kind))}")
+        if limit < 1:
+            raise BadRequest(f"{limit} adapters cannot be listed: ask for 1 or more")
         what = "the text to search for"
         text = readable(split_parts(readable(text, what, MAX_RECIPE)).prompt, what)
         self._stock(self.family, self.settings.base)
@@ -220,6 +222,7 @@ class Stylus:
 
         of = self.settings
         given = {name: value for name, value in more.items() if value is not None}
+        given |= {name: (given[name],) for name in ("pinned", "banned") if isinstance(given.get(name), str)}
         filled = {
             "seed": _pasted_seed(prompt) if seed is None else seed,
             "family": given.get("family") or self._family_of(given.get("base")),
@@ -229,10 +232,10 @@ class Stylus:
             "budget": Budget(model_calls=of.model_calls, tokens=of.model_tokens, seconds=of.model_seconds),
         }
         try:
-            wish = PlanRequest(prompt=prompt, images=images, **{**filled, **given, "pinned": (), "banned": ()})
+            wish = PlanRequest(prompt=prompt, images=images, **{**filled, **given})
             self._stock(wish.family, wish.base)
-            named = {choice: self._ids(given.get(choice, ())) for choice in ("pinned", "banned")}
-            return PlanRequest.model_validate({**dict(wish), **named})
+            ids = {"pinned": self._ids(wish.pinned), "banned": self._ids(wish.banned)}
+            return PlanRequest.model_validate({**dict(wish), **ids})
         except ValidationError as error:
             raise BadRequest(f"the request: {faults(error)}") from None
 
@@ -243,8 +246,8 @@ class Stylus:
             base_family(readable(base, "the base", MAX_NAME))[0] if base and base != self.settings.base else self.family
         )
 
-    def _ids(self, adapters: str | Iterable[str]) -> tuple[str, ...]:
-        return tuple(self.card(adapter).id for adapter in ([adapters] if isinstance(adapters, str) else adapters))
+    def _ids(self, adapters: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.card(adapter).id for adapter in adapters))
 
     def revise(self, thread: str, line: str) -> Plan:
         """Change a thread's plan by a line such as "less of the style"; "accept" ends the wait for approval."""
@@ -263,7 +266,7 @@ class Stylus:
             )
         return plan
 
-    def check(self, recipe: str | Plan) -> Report:
+    def check(self, recipe: str | Path | Plan) -> Report:
         """Say of a recipe what a plan would be told.
 
         ``recipe`` is a `Plan`, the path of a plan or of a PNG, or a prompt with ``<lora:name:weight>`` tags.
@@ -272,14 +275,15 @@ class Stylus:
         from stylus_gen.tools.check import check_recipe, uses_of
         from stylus_gen.tools.picture import read_picture
 
-        if isinstance(recipe, str) and recipe.lower().endswith(".json"):
-            recipe = self.read_plan(recipe)
+        if not isinstance(recipe, Plan):
+            recipe = readable(str(recipe) if isinstance(recipe, Path) else recipe, "the recipe", MAX_RECIPE)
+            recipe = self.read_plan(recipe) if recipe.lower().endswith(".json") else recipe
         if isinstance(recipe, Plan):
             prompt, uses, family = recipe.final_prompt, uses_of(recipe), recipe.family
         elif recipe.lower().endswith(".png"):
             (prompt, uses), family = read_picture(Path(recipe)), self.family
         else:
-            (prompt, uses), family = read_a1111(readable(recipe, "the recipe", MAX_RECIPE)), self.family
+            (prompt, uses), family = read_a1111(recipe), self.family
             if not uses:
                 raise BadRequest(
                     f"{recipe[:60]!r} names no adapter: expected a plan's .json, a .png, or a prompt with "

@@ -566,3 +566,10 @@ def test_a_negative_prompt_that_is_given_joins_the_pasted_one() -> None:
     assert ask(PASTED, negative_prompt="ugly").negative_prompt == "ugly, snow, blurry"
     with pytest.raises(BadRequest, match="empty"):
         ask("Negative prompt: snow\nSteps: 20")
+
+
+def test_a_tag_in_the_negative_prompt_is_not_drawn() -> None:
+    plan = plan_prompt(ask("a fox", negative_prompt="blurry, <lora:bad:1>, ugly"), Shelf().context())
+    assert plan.negative_prompt == "blurry, ugly"
+    assert any("--pin" in warning for warning in plan.warnings)
+    assert plan_prompt(ask(" a fox "), Shelf().context()).warnings == ()

@@ -393,6 +393,21 @@ def test_one_pin_may_be_a_name_and_a_wrong_field_is_named(stocked: Run) -> None:
             stylus.plan("a cat", max_adapter=2)
         with pytest.raises(BadRequest, match="sd99"):
             stylus.plan("a cat", family="sd99")
+        for wrong in (
+            {"pinned": 3},
+            {"pinned": [None]},
+            {"base": 3},
+            {"policy": "strict"},
+            {"budget": 3},
+            {"seed": -1},
+        ):
+            with pytest.raises(BadRequest):
+                stylus.plan("a cat", **wrong)
+        for call in (stylus.plan, stylus.search, stylus.card, stylus.check):
+            with pytest.raises(BadRequest):
+                call(None)
+        (twice,) = stylus.plan("a cat", pinned=["Misty Forest", "misty forest"]).assignments
+        assert twice.name == "Misty Forest"
 
 
 def test_a_pasted_text_keeps_its_seed_and_is_searched_for_by_its_prompt(stocked: Run) -> None:

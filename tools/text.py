@@ -14,12 +14,14 @@ MAX_NAME = 500
 """Characters of a name, a path or a hash that somebody gives to be looked up."""
 
 
-def readable(text: str, what: str, most: int = MAX_PROMPT) -> str:
+def readable(text: object, what: str, most: int = MAX_PROMPT) -> str:
     """Give a text back if the database and the models can read it.
 
-    Raises BadRequest, calling the text ``what``, where it is longer than ``most`` characters, holds a NUL, or bytes
-    that are no UTF-8 (lone surrogates).
+    Raises BadRequest, calling the text ``what``, where it is none, is longer than ``most`` characters, holds a NUL, or
+    bytes that are no UTF-8 (lone surrogates).
     """
+    if not isinstance(text, str):
+        raise BadRequest(f"{what} is {type(text).__name__}; expected text")
     if len(text) > most:
         raise BadRequest(
             f"{what} has {len(text):,} characters and {most:,} are read at most; shorten it", characters=len(text)
