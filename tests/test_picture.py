@@ -104,6 +104,7 @@ def test_text_behind_the_pixels_and_packed_text_are_read(tmp_path: Path) -> None
     [
         {"parameters": "a " * 100_000},
         {"parameters": "[" * 200_000},
+        {"parameters": "a" + " " * 49_000 + "<lora:x:1>"},
         {"parameters": '{"a":' * 200_000},
         {"prompt": '{"1": ' * 100_000},
         {"prompt": json.dumps({str(n): {"inputs": {"positive": [str(n + 1), 0]}} for n in range(20_000)})},
@@ -111,7 +112,7 @@ def test_text_behind_the_pixels_and_packed_text_are_read(tmp_path: Path) -> None
         {"prompt": json.dumps({str(n): {"inputs": {"lora_name": f"x{n}"}} for n in range(20_000)})},
         {"invokeai_metadata": json.dumps({"prompt": "a\0b", "loras": [None, {}, {"model": 3}, [], [1], "x"]})},
     ],
-    ids=["long", "brackets", "deep", "deep graph", "chain", "loop", "many", "odd"],
+    ids=["long", "brackets", "blanks", "deep", "deep graph", "chain", "loop", "many", "odd"],
 )
 def test_a_hostile_recipe_is_read_or_refused_at_once(tmp_path: Path, texts: dict[str, str]) -> None:
     path = save(tmp_path / "a.png", **texts)
@@ -129,4 +130,11 @@ def test_a_graph_that_names_nothing_is_no_recipe(tmp_path: Path) -> None:
 def test_a_pipe_that_is_called_png_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(BadRequest, match="no file"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_a_text_that_is_too_long_to_read_is_called_so(tmp_path: Path) -> None:
+    text = (b"tEXt", b"parameters\0" + b"x" * 5_000_000)
+    (tmp_path / "a.png").write_bytes(png(HEADER, text, END))
+    with pytest.raises(BadRequest, match="'parameters' is longer than"):
         read_picture(tmp_path / "a.png")

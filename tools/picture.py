@@ -6,6 +6,7 @@ of it comes from strangers: nothing in it is a path, and it is read within bound
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -108,9 +109,10 @@ def _stem(name: str) -> str:
 def _number(value: object) -> float:
     """Read a weight; where it is none (a wire in a graph, nothing) it is the usual 1."""
     try:
-        return float(value) if isinstance(value, int | float | str) else 1.0
+        weight = float(value) if isinstance(value, int | float | str) else 1.0
     except (ValueError, OverflowError):
         return 1.0
+    return weight if math.isfinite(weight) else 1.0
 
 
 # ComfyUI: {"3": {"class_type": "KSampler", "inputs": {"positive": ["6", 0], …}}, …}

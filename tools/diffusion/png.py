@@ -135,6 +135,8 @@ def whose(texts: Mapping[str, Text]) -> str:
     """Say who made a picture, as far as its texts tell."""
     if not texts:
         return "there is no text in it; its program wrote none, or somebody took it out"
+    if long := [keyword for keyword, text in texts.items() if keyword in _MAKERS and not text.whole]:
+        return f"its text {long[0]!r} is longer than {MAX_TEXT} bytes"
     maker = next((maker for keyword, maker in _MAKERS.items() if keyword in texts), None)
     if maker is None and "Software" in texts:
         maker = repr(texts["Software"].text[:60])
