@@ -8,7 +8,7 @@ It knows the English words that negate and how far each reaches: over the noun p
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from stylus_gen.tools import lexicon
@@ -25,7 +25,8 @@ _CUE = re.compile(
     | (?:is|are|was|were|has|have|had|ai)n['’]?t
     | (?P<not>not) | (?P<never>never) | neither | nor | none\s+of
     | (?P<without>without|w/o) | (?P<except>except(?:ing|\s+for)?) | excluding | exclude | (?P<minus>minus) | lacking
-    | devoid\s+of | free\s+of | avoid(?:ing)? | instead\s+of | rather\s+than | (?:leave|leaving)\s+out
+    | devoid\s+of | free\s+of | avoid(?:ing)? | (?P<swap>instead\s+of|rather\s+than) | (?:leave|leaving)\s+out
+    | (?P<other>other\s+than) | (?:apart|aside)\s+from
     | (?:remove|omit|skip)\s+(?:the|any|all)
     | (?P<no>no)
     )(?![\w-])""",
@@ -36,28 +37,33 @@ _FOLLOWED = {
     "not": r"only|just|merely|simply|to\s+mention|yet|far|unlike|without|necessarily|(?:so\s+)?long\s+ago|if"
     r"|forget|miss|omit|skip|leave\s+out|hesitate|worry",
     "no": r"one|body|longer|matter|doubt|less|more\s+than|other\s+than|wonder|problem"
-    r"|game\s+no|man['’]?s\s+(?:sky|land)|(?-i:Face)|time\s+to|country\s+for|mercy|way\s+home|[\d.#]",
+    r"|game\s+no|man['’]?s\s+(?:sky|land)|(?-i:Face)|more\s+heroes|time\s+to|country\s+for|mercy|way\s+home|[\d.#]",
     "never": r"ending|mind|before|again|gonna|without",
     "without": r"(?:a\s+)?(?:doubt|question|fail)|further",
     "except": r"that|when|if|where",
     "minus": r"\d",
 }
-_PRECEDED = {"not": r"why|or|if", "without": r"with\s+or|not|never", "no": r"yes\s+or|say|says"}
+_PRECEDED = {
+    "not": r"why|or|if|how",
+    "without": r"with\s+or|not|never",
+    "no": r"yes\s+or|say|says",
+    "other": r"no|none|nothing",
+}
 # Japanese in Latin letters: after such a word "no" is a particle, as in "koe no katachi".
-_ROMAJI = re.compile(r"(?:(?:[kgsztdnhbpmyrwjf]y?|ch|sh|ts|kk|tt|ss|pp)?[aiueo]n?)+")
+_ROMAJI = re.compile(r"(?:(?:[kgsztdnhbpmyrwjf]y?|ch|sh|ts|kk|tt|ss|pp)?[aiueoāīūēō]n?[-']?)+")
+_PORTUGUESE = re.compile(r"\b(?:um|uma|com|em|não|ao)\b")  # there "no" is "in the"
 
-_REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allowed"
+_REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allowed", "dog not included"
     r"\b(?:(?:is|are)\s+(?:what|something)\s+(?:i|we)\s+(?:do\s+not|don['’]?t|never)\s+(?:want|need|like)"
-    r"|not\s+(?:wanted|allowed|needed|welcome))\b",
+    r"|not\s+(?:wanted|allowed|needed|welcome|included|present|visible|shown)"
+    r"|(?:is|are)\s+(?:forbidden|banned|prohibited|excluded|unwanted))\b",
     re.IGNORECASE,
 )
+_PARAMETER = re.compile(r"--no\s+(?:(?!--)[^\n])+")  # as Midjourney has it
 _CLAUSE = re.compile(r"[^,;.!?|\n]*$")
 _TOKEN = re.compile(r"[\w'’+&-]+|[^\w\s]")
 _LIST = re.compile(r"(?:,\s*[\w'’-]+)+,?\s+(?:or|nor)\s+(?:an?\s+)?[\w'’-]+", re.IGNORECASE)
-_EMPTY = lexicon.FUNCTION | frozenset(f"{_VERBS}|wanted|really|ever|even|please|anymore|nor".split("|"))
-_NOUNS = frozenset().union(
-    lexicon.BACKGROUND, lexicon.CLOTHING, lexicon.PEOPLE, lexicon.STYLE, lexicon.APPEARANCE, lexicon.BOILERPLATE
-)
+_EMPTY = lexicon.FUNCTION | frozenset(f"{_VERBS}|wanted|really|ever|even|please|anymore|nor|yet".split("|"))
 LONGEST, FARTHEST = 4, 40
 """Words of a noun phrase, and tokens that are looked at: a list of tags without commas is not negated to its end."""
 
@@ -70,7 +76,8 @@ def negated(prompt: str) -> tuple[tuple[int, int], ...]:
     """
     text = prompt.replace("_", " ")
     spans = [(_clause_start(text, match.start()), match.end()) for match in _REFUSED.finditer(text)]
-    spans += [(cue.start(), end) for cue in _CUE.finditer(text) if _negates(text, cue) and (end := _reach(text, cue))]
+    spans += [match.span() for match in _PARAMETER.finditer(text)]
+    spans += [(cue.start(), end) for cue in _cues(text) if (end := _reach(text, cue))]
     apart: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if not apart or start >= apart[-1][1]:
@@ -83,6 +90,11 @@ def affirmed(prompt: str) -> str:
     for start, end in negated(prompt):
         prompt = f"{prompt[:start]};{' ' * (end - start - 1)}{prompt[end:]}"
     return prompt
+
+
+def _cues(text: str) -> Iterator[re.Match[str]]:
+    foreign = _PORTUGUESE.search(text)
+    yield from (cue for cue in _CUE.finditer(text) if not (cue["no"] and foreign) and _negates(text, cue))
 
 
 def _clause_start(text: str, end: int) -> int:
@@ -109,9 +121,7 @@ def _is_english_no(before: str, after: str) -> bool:
         return False  # "Doctor No in a suit"
     said = re.search(r"([\w'’-]+)\s+$", before)
     last = said[1].lower() if said else ""
-    return (
-        last in lexicon.BEFORE_NO | {""} or not _ROMAJI.fullmatch(last) or bool({word, word.removesuffix("s")} & _NOUNS)
-    )
+    return last in lexicon.BEFORE_NO | {""} or not _ROMAJI.fullmatch(last)
 
 
 def _reach(text: str, cue: re.Match[str]) -> int:
@@ -119,8 +129,9 @@ def _reach(text: str, cue: re.Match[str]) -> int:
     found = zip(_TOKEN.finditer(text, cue.end()), range(FARTHEST), strict=False)
     tokens = [(token[0].lower().strip("'’-"), token.end()) for token, _ in found]
     at, end = _phrase(tokens, 0)
-    same = cue["no"] is None and any(word in lexicon.DETERMINERS for word, _ in tokens[:at])
-    while end and _joins([word for word, _ in tokens[at : at + 2]], cue["no"] is None, same):
+    joins = not (cue["no"] or cue["swap"])
+    same = any(word in lexicon.DETERMINERS for word, _ in tokens[:at])
+    while end and _joins([word for word, _ in tokens[at : at + 2]], joins, same):
         at, more = _phrase(tokens, at + 1)
         end = more or end
     listed = _LIST.match(text, end) if end else None
@@ -149,7 +160,7 @@ def _phrase(tokens: Sequence[tuple[str, int]], first: int) -> tuple[int, int]:
 
 
 def _joins(words: Sequence[str], reaches: bool, determiner: bool) -> bool:
-    """Tell whether "or" or "and" takes a negation on: "and" only from like to like, and never that of "no"."""
+    """Tell whether "or" or "and" takes a negation on: "and" only from like to like, and not that of "no"."""
     if len(words) < 2 or words[0] not in ("and", "or", "nor"):
         return False
     joint, following = words
