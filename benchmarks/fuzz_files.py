@@ -19,7 +19,7 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +27,16 @@ from typing import Any, NamedTuple
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import check_recipe
 from stylus_gen.tools.diffusion.recipe import read_recipe
-from stylus_gen.tools.errors import StylusError
+from stylus_gen.tools.errors import AdapterRejected, StylusError
 from stylus_gen.tools.header import read_header
+from stylus_gen.tools.ingest.civitai import read_object
+from stylus_gen.tools.ingest.folder import read_adapter
+from stylus_gen.tools.ingest.rows import read_rows
 from stylus_gen.tools.ingest.sidecar import header_card
+from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.picture import read_picture
 from stylus_gen.tools.plan import Policy
+from stylus_gen.tools.search.document import make_document
 
 MAX_SECONDS = 1.0
 MAX_BYTES = 200 * 2**20
@@ -172,7 +177,85 @@ RECIPES: tuple[tuple[bytes, Any], ...] = (
     (b"stylus_recipe", {"schema_version": 1, "plan": {"prompt": "a fox", "masks": [[]]}, "image": 0, "seed": 1}),
 )
 
+
+class _Hashes:
+    """Hashes of the one adapter file that notes lie beside."""
+
+    def of(self, path: Path) -> tuple[str, str]:
+        """Give its SHA-256 and AutoV3."""
+        return SHA, "c0" * 6
+
+
+SHA = "ab" * 32
+SITE_VERSION = {
+    "id": 10, "modelId": 1, "name": "v1", "baseModel": "SD 1.5", "createdAt": "2024-01-02T00:00:00.000Z",
+    "description": "<p>Use at <b>weight 0.7</b></p>", "trainedWords": ["red fox, fur", "(vixen:1.2)"], "nsfwLevel": 1,
+    "stats": {"downloadCount": 12, "thumbsUpCount": 3, "rating": 4.5},
+    "files": [{"id": 7, "name": "a.safetensors", "type": "Model", "sizeKB": 2048.5, "primary": True,
+               "metadata": {"format": "SafeTensor"},
+               "hashes": {"SHA256": SHA, "AutoV2": SHA[:10], "AutoV3": "C0" * 6}}],
+    "images": [{"nsfwLevel": 1, "meta": {"prompt": "a fox, <lora:a:0.6>", "resources": [{"name": "a", "weight": 1}]}}],
+    "model": {"name": "Red Fox", "type": "LORA", "nsfw": False, "poi": False},
+}  # fmt: skip
+SITE_MODEL = {
+    "id": 1, "name": "Red Fox", "type": "LORA", "description": "<p>A fox.</p>", "tags": ["animal", {"name": "fox"}],
+    "nsfw": False, "poi": False, "minor": False, "creator": {"username": "ada"}, "stats": {"rating": 5},
+    "allowNoCredit": True, "allowCommercialUse": ["Image"], "allowDerivatives": True, "modelVersions": [SITE_VERSION],
+}  # fmt: skip
+MANAGER = {
+    "file_name": "a", "model_name": "Fox", "sha256": SHA, "base_model": "SD 1.5", "preview_nsfw_level": 1,
+    "notes": "likes snow", "tags": ["animal"], "modelDescription": "<p>A fox</p>",
+    "usage_tips": '{"strength": 0.6, "strength_max": 1.1}', "civitai": SITE_VERSION,
+}  # fmt: skip
+A1111 = {
+    "description": "A fox", "sd version": "SD1", "activation text": "redfox, fur", "preferred weight": 0.45,
+    "notes": "likes snow", "negative text": "",
+}  # fmt: skip
+
+
+def beside(suffix: str, note: dict[str, Any]) -> Callable[[random.Random, Path], Read]:
+    """Make the kind of a broken note beside a sound adapter file."""
+
+    def make(draw: random.Random, folder: Path) -> Read:
+        path = folder / "a.safetensors"
+        entry = {"dtype": "F16", "shape": [2, 4], "data_offsets": [0, 16]}
+        raw = json.dumps({f"{MODULES[0][0]}.lora_down.weight": entry}).encode()
+        path.write_bytes(struct.pack("<Q", len(raw)) + raw + bytes(16))
+        told = mutated_json(draw, note)
+        if draw.random() < 0.05:
+            told = told.decode("utf-8", "replace").encode("utf-16")
+        (folder / f"a{suffix}").write_bytes(told)
+        return lambda: _documents(read_adapter(_Hashes(), path, folder))  # type: ignore[arg-type]
+
+    return make
+
+
+def models(draw: random.Random, folder: Path) -> Read:
+    """A file of one broken model object of the adapter site."""
+    path = folder / "models.json"
+    path.write_bytes(mutated_json(draw, SITE_MODEL))
+    return lambda: _documents(card for row in read_rows(path, lambda done: None) for card in _row(row))
+
+
+def _row(row: Any) -> Iterable[Card | Problem]:
+    return [row] if isinstance(row, Problem) else read_object(row[1], row[0])
+
+
+def _documents(told: Iterable[Card | Problem]) -> None:
+    """Make of each card what search reads."""
+    cards = [card for card in told if isinstance(card, Card)]
+    for card in cards:
+        make_document([card])
+    if not cards:
+        raise AdapterRejected("no card")
+
+
 KINDS: dict[str, Kind] = {
+    "civitai notes": Kind(beside(".civitai.info", SITE_VERSION), 200),
+    "lora-manager notes": Kind(beside(".metadata.json", MANAGER), 200),
+    "a1111 notes": Kind(beside(".json", A1111), 200),
+    "sd.next notes": Kind(beside(".json", SITE_MODEL), 200),
+    "site models": Kind(models, 200),
     "headers": Kind(headers, 10_000),
     "pictures": Kind(pictures, 200),
 }

@@ -271,3 +271,13 @@ def test_an_index_of_an_unknown_or_empty_family_is_refused(stocked: Database) ->
         build_index(stocked, "sd16", lambda *_: None)
     with pytest.raises(BadRequest, match="no adapter for flux is in the catalogue"):
         build_index(stocked, "flux", lambda *_: None)
+
+
+def test_a_file_s_own_stem_finds_it_unless_it_is_anyone_s(db: Database, tmp_path: Path) -> None:
+    bird = model(11, "Brass Bird", tags=["animal"], triggers=["brsbrd"], file="Steampunk_Owl_v3")
+    train = model(12, "Night Train", tags=["vehicle"], triggers=["nghttrn"], file="last")
+    stock(db, tmp_path, [*MODELS, bird, train])
+    found = search(db, "Steampunk_Owl_v3")
+    assert found[0].name == "Brass Bird" and found[0].score > 0.9
+    assert search(db, "a steampunk owl")[0].score < 0.9
+    assert not [c for c in search(db, "last") if c.name == "Night Train" and c.score > 0.1]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import PurePosixPath
 from zlib import crc32
 
 import numpy as np
@@ -19,11 +18,12 @@ from numpy.typing import NDArray
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.licence import BLOCKED, allows_commercial
 from stylus_gen.tools.search.words import Reading, joined, keys_of, misspellings, read
+from stylus_gen.tools.stem import is_anyones, stem_of
 from stylus_gen.tools.triggers import clean_text
 
-NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE = range(1, 7)
+NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE, STEM = range(1, 8)
 """Fields, as marks in a body."""
-FIELDS = 7
+FIELDS = 8
 
 NAMED, USUAL, USED, TOLD = range(4)
 """Levels: in the name or a trigger; a tag or in two example prompts; in one example prompt; in the description."""
@@ -31,8 +31,8 @@ MISSPELT = 4
 """The level of words with a letter dropped; it says nothing by itself."""
 
 # Words read of each unit, and units of a field: enough for 97 in 100 real cards, and a bound for the rest.
-WORDS = {NAME: 32, TRIGGER: 24, TAG: 8, FILE: 16, DESCRIPTION: 160, EXAMPLE: 120}
-UNITS = {TRIGGER: 64, TAG: 32, FILE: 8, EXAMPLE: 12}
+WORDS = {NAME: 32, TRIGGER: 24, TAG: 8, FILE: 16, DESCRIPTION: 160, EXAMPLE: 120, STEM: 16}
+UNITS = {TRIGGER: 64, TAG: 32, FILE: 8, EXAMPLE: 12, STEM: 8}
 
 # What is embedded: the card in short and its first example prompts; more of them, or longer ones, bring little.
 EMBEDDED_EXAMPLES = 4
@@ -112,7 +112,8 @@ def _fields(cards: Sequence[Card]) -> Iterator[tuple[int, Iterable[str]]]:
     yield NAME, [cards[0].name]
     yield TRIGGER, chain.from_iterable(card.trigger_words for card in cards)
     yield TAG, cards[0].tags
-    yield FILE, chain.from_iterable((card.version, PurePosixPath(card.file_name).stem) for card in cards)
+    yield FILE, [card.version for card in cards]
+    yield STEM, [stem for card in cards if not is_anyones(stem := stem_of(card.file_name))]
     yield DESCRIPTION, [max((card.description for card in cards), key=len)]
     yield EXAMPLE, (example.prompt for card in cards for example in card.examples)
 
@@ -130,7 +131,7 @@ def _keys(units: Iterable[tuple[int, Reading]]) -> tuple[list[int], list[int]]:
     return keys_of(levels.items()), keys_of((form, MISSPELT) for form in forms)
 
 
-_LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: TOLD, EXAMPLE: USED}
+_LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: TOLD, EXAMPLE: USED, STEM: NAMED}
 
 
 def _body(units: Iterable[tuple[int, Reading]]) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from stylus_gen.tools.candidate import PARTIAL
-from stylus_gen.tools.search.document import NAME, TRIGGER
+from stylus_gen.tools.search.document import NAME, STEM, TRIGGER
 from stylus_gen.tools.search.features import COLUMN, Shared
 from stylus_gen.tools.search.gather import Found
 
@@ -35,10 +35,10 @@ def explain(found: Found, query: int, documents: Sequence[int], family: str | No
 
 
 def _words(found: Found, query: int, document: int) -> Iterator[str]:
-    """Quote the query's words that the triggers hold, and those that the name holds; a near spelling is called one."""
+    """Quote the query's words that triggers, name and file's stem hold; a near spelling is called one."""
     shared, row = _place(found, document)
     said = found.query.masks[query]
-    for name, field in (("trigger", TRIGGER), ("name", NAME)):
+    for name, field in (("trigger", TRIGGER), ("name", NAME), ("file", STEM)):
         places = np.flatnonzero(said & (shared.tf[row, field] > 0))[:WORDS]
         if len(places):
             nearly = "nearly " if found.misspelt.keys() & set(places.tolist()) else ""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylus_gen.tools.search.document import DESCRIPTION, EXAMPLE, FIELDS, NAME, TAG, TRIGGER
+from stylus_gen.tools.search.document import DESCRIPTION, EXAMPLE, FIELDS, NAME, STEM, TAG, TRIGGER
 from stylus_gen.tools.search.words import FIRST_TOKEN, GAP_BITS
 
 Floats = NDArray[np.float32]
@@ -29,11 +29,11 @@ COLUMN = {name: column for column, name in enumerate(NAMES)}
 
 # BM25's saturation and length norm; examples differ in number more than in what they say.
 K1 = 1.2
-B = np.array([0.75, 0.75, 0.75, 0.75, 0.75, 0.75, 0.4], np.float32)
+B = np.array([0.75, 0.75, 0.75, 0.75, 0.75, 0.75, 0.4, 0.75], np.float32)
 # Mean number of words in each field over the real cards, for BM25's length norm.
-MEAN_WORDS = np.array([1, 4, 7, 8, 6, 60, 110], np.float32)
+MEAN_WORDS = np.array([1, 4, 7, 8, 6, 60, 110, 4], np.float32)
 # BM25F's weights, fields in document.py's order.
-FIELD_WEIGHT = np.array([0, 3, 3, 1.5, 0, 0.5, 2.0], np.float32)
+FIELD_WEIGHT = np.array([0, 3, 3, 1.5, 0, 0.5, 2.0, 3], np.float32)
 UNSHARED = 5.0
 """The idf that an example's words weigh, in its Jaccard similarity, if the prompt does not say them."""
 
@@ -80,7 +80,8 @@ def share(bodies: Sequence[bytes], query: Query) -> Shared:
     words = np.zeros((len(starts), len(query.words)), np.float32)
     words[unit, place] = 1
     shape = (len(bodies), FIELDS, len(query.words))
-    flat = (document[unit] * FIELDS + field[unit]) * shape[2] + place
+    counts = (field != STEM) | (words.sum(1) >= length)  # a stem is a name as a whole: its parts are often anyone's
+    flat = ((document[unit] * FIELDS + field[unit]) * shape[2] + place)[counts[unit]]
     lengths = np.bincount(document * FIELDS + field, length, shape[0] * FIELDS)
     exact = _among(stream[at], np.unique(query.tokens))
     first = np.flatnonzero((np.diff(at) == 1) & _among(_pair(place[:-1], place[1:]), _pairs_of(query)))
@@ -165,16 +166,13 @@ def _bm25(shared: Shared, idf: Floats) -> list[Floats]:
 def _phrases(shared: Shared, query: Query) -> list[Floats]:
     """How the prompt names the adapter: (queries, documents) each.
 
-    The share of its trigger phrases that is said in full; how much of the name is said; how much the name, or a full
-    phrase, is the adapter's own (1: no other adapter is named so); and what share of all that the prompt says, in idf,
-    is such a word: of "a fox, techpunkmask" it is half.
+    The share of its trigger phrases that is said in full; how much of the name is said; how much the name, or a phrase
+    said in full (a trigger's or its file's stem), is the adapter's own (1: no other adapter is named so); and what
+    share of all that the prompt says, in idf, is such a word: of "a fox, techpunkmask" it is half.
     """
     documents = len(shared.lengths)
-    at = np.flatnonzero(shared.field == TRIGGER)
-    owner, words = shared.document[at], shared.words[at]
     masks = query.masks.astype(np.float32)
-    said = masks @ words.T
-    full = (said >= shared.length[at]) & (said > 0)
+    owner, words, full = _said_in_full(shared, masks, TRIGGER)
     phrases = np.maximum(np.bincount(owner, minlength=documents), 1)
     share = np.stack([np.bincount(owner, row, documents) for row in full]) / phrases
     name = (shared.tf[:, NAME] > 0).astype(np.float32)
@@ -184,8 +182,20 @@ def _phrases(shared: Shared, query: Query) -> list[Floats]:
     own_trigger, telling_trigger = (
         _best_unit(full * _best_word(words, masks * weight), owner, documents) for weight in (own, telling)
     )
+    files, stems, full = _said_in_full(shared, masks, STEM)
+    soles = full * _best_word(stems, masks * own)
+    own_stem, telling_stem = (_best_unit(v, files, documents) for v in (soles, soles * ((masks * query.idf) @ stems.T)))
     whole = (masks @ query.idf)[:, None] + 1e-9
-    return [share, named, own_name, own_trigger, np.maximum(telling_name, telling_trigger) / whole]
+    said = np.maximum(np.maximum(telling_name, telling_trigger), telling_stem) / whole
+    return [share, named, own_name, np.maximum(own_trigger, own_stem), said]
+
+
+def _said_in_full(shared: Shared, masks: Floats, field: int) -> tuple[Ints, Floats, Flags]:
+    """List a field's phrases: of which document, with which words, and (queries, phrases) whether all are said."""
+    at = np.flatnonzero(shared.field == field)
+    words = shared.words[at]
+    said = masks @ words.T
+    return shared.document[at], words, (said >= shared.length[at]) & (said > 0)
 
 
 def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:
