@@ -74,6 +74,7 @@ def test_a_pictures_parameters_are_read_with_hashes() -> None:
         ("a fox, negative prompt: a dog", "a fox", "a dog"),
         ("a fox\nNegative prompt:\nSteps: 20", "a fox", ""),
         ("a fox\nSteps: 20, Size: 512x512", "a fox", ""),
+        ("Prompt: a fox\nNegative prompt: a dog\nSteps: 20", "a fox", "a dog"),
         ("a fox. Steps: 20", "a fox.", ""),
         ("a fox\nSampler: Euler a, Steps: 20", "a fox", ""),
         ('a fox\nin snow\nNegative prompt: x,\ny\nSteps: 20, Template: "z\nSteps: 1"', "a fox\nin snow", "x,\ny"),

@@ -31,6 +31,7 @@ _SETTINGS = re.compile(
     r"|(?:^|[\s,.])(?=(?:Steps|Seed|CFG scale|Clip skip): ?-?\d+(?:\.\d+)?\s?(?:,|$|\n)|Size: ?\d+x\d+)"
 )
 _NEGATIVE_PART = re.compile(r"(?:^|[\s,.])negative prompt ?[:：]", re.IGNORECASE)
+_PROMPT_HEAD = re.compile(r"\A\s*(?:positive )?prompt ?[:：]", re.IGNORECASE)
 _LORA = re.compile(r"<\s*(?:lora|lyco)\s*:([^:<>]*)((?::[^:<>]*)*)>", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 _BLOCKS = re.compile(r"[A-Z][A-Z0-9_.]*|[^,]+(?:,[^,]+){2,}")
@@ -84,6 +85,7 @@ def split_parts(text: str) -> Parts:
     prompt, negative = _cut(_NEGATIVE_PART, above)
     if not (settings or negative or len(prompt) < len(above)):
         return Parts(text)
+    prompt = _PROMPT_HEAD.sub("", prompt)
     return Parts(prompt.strip(", \r\n\t"), negative.strip(", \r\n\t"), settings.strip())
 
 
