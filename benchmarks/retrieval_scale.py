@@ -128,7 +128,7 @@ def load(db: Database, embedder: Embedder, cards: Sequence[Card], vectors: Any, 
             with db.pool.connection() as conn, conn.transaction():
                 claim(conn, embedder)
                 write_documents(conn, [card.model_key for card in part], documents, rows)
-            mark_indexed(db, [card.id for card in part])
+                mark_indexed(conn, [card.id for card in part])
             spent["index"] += time.perf_counter() - clock
             start += len(part)
             progress(start, stop, "loading")
@@ -161,7 +161,6 @@ def multiply(db: Database, times: int) -> None:
                 conn.execute(sql.SQL(table), {"n": n})
             progress(n, times - 1, "multiplying")
         conn.execute("CREATE INDEX search_documents_keys ON search_documents USING gin (keys)")
-        conn.execute("UPDATE search_keys SET documents = %s * documents WHERE documents > 3", (times,))
 
 
 COPIES = (
@@ -181,10 +180,10 @@ COPIES = (
     """,
     """
     INSERT INTO search_documents (model_key, family, kind, safe, nsfw_level, commercial, strict, installed, creator,
-        downloads, summary, body, keys, vector)
+        downloads, summary, body, keys, forms, vector)
     SELECT model_key || '*' || %(n)s::int, family, kind, safe, nsfw_level, commercial, strict, installed,
         ((creator + %(n)s * 7919::bigint) %% 2147483647)::int, downloads, summary, body,
-        common || ARRAY(SELECT hashint4(key # %(n)s::int) FROM unnest(rare) AS key),
+        common || ARRAY(SELECT hashint4(key # %(n)s::int) FROM unnest(rare) AS key), '{}',
         l2_normalize(vector + step)
     FROM search_documents JOIN split USING (id) JOIN steps ON steps.n = (id * 31 + %(n)s::int) %% 1000
     """,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.generate import RenderSettings, Replayed, Studio
     from stylus_gen.tools.ingest import ImportSummary
+    from stylus_gen.tools.search.audit import Audit
     from stylus_gen.tools.store.database import Database
 
 Progress = Callable[[int, int, str], None]
@@ -175,6 +176,18 @@ class Stylus:
         held = build_index(self.database, family, self.progress)
         return held, recall_of(self.database, family, sample_vectors(self.database, family, 50), 60)
 
+    def check_index(self) -> Audit:
+        """Compare the search index with the cards it was made of."""
+        from stylus_gen.tools.search.audit import check_index
+
+        return check_index(self.database, self.progress)
+
+    def rebuild_index(self) -> None:
+        """Build the search index anew from the cards; nothing but time is lost."""
+        from stylus_gen.tools.search.index import rebuild_index
+
+        rebuild_index(self.database, self.embedder, self.progress)
+
     def card(self, adapter: str) -> Card:
         """Read one card by id, hash or name."""
         from stylus_gen.tools.store.adapters import get_card
@@ -193,6 +206,7 @@ class Stylus:
         what = "the text to search for"
         text = readable(split_parts(readable(text, what, MAX_RECIPE)).prompt, what)
         self._stock(self.family, self.settings.base)
+        self._renew_index()
         kinds = [kind] if kind else None
         found = search_adapters(
             self.database, self.embedder, text, [], family=self.family, policy=self.policy, limit=limit, kinds=kinds
@@ -348,6 +362,8 @@ class Stylus:
         from stylus_gen.tools.search import search_adapters
         from stylus_gen.tools.store.adapters import get_cards
 
+        self._renew_index()
+
         def search(
             prompt: str, concepts: Sequence[Concept], family: str, policy: Policy, limit: int
         ) -> Mapping[str, Sequence[Candidate]]:
@@ -393,6 +409,12 @@ class Stylus:
             f"the base is {family} and the store holds no adapter for it (it holds: {have}); "
             "import some with `stylus import FOLDER`, or choose another --base or --family"
         )
+
+    def _renew_index(self) -> None:
+        """Build the search index anew if another version of Stylus wrote it."""
+        from stylus_gen.tools.search.index import renew_index
+
+        renew_index(self.database, self.embedder, self.progress)
 
     def _bring_world(self) -> None:
         """Import the shipped adapters where one is missing; looked at once, because every plan asks."""

@@ -18,6 +18,7 @@ from stylus_gen.tools.errors import EXIT_CODES, AdapterRejected, BadRequest, Sty
 
 if TYPE_CHECKING:
     from stylus_gen.tools.plan import Plan
+    from stylus_gen.tools.search.audit import Audit
 
 app = typer.Typer(
     help="The right LoRA adapters for every prompt: found, judged, weighted, explained and drawn.",
@@ -110,9 +111,18 @@ def search(
 
 
 @app.command()
-def index(family: Family = None, as_json: Json = False) -> None:
-    """Keep search fast where a family has 100,000 adapters or more: build its index by meaning (HNSW)."""
+def index(
+    family: Family = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare the index with the adapters' cards.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build the index anew from the cards.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check or rebuild the search index; else build what keeps search fast from 100,000 adapters of a family on."""
     with opened(family=family) as stylus:
+        if rebuild:
+            stylus.rebuild_index()
+        if check or rebuild:
+            return show_audit(stylus.check_index(), as_json)
         held, recall = stylus.index()
         report = {"family": stylus.family, "adapters": held, "recall": round(recall, 4)}
     if as_json:
@@ -121,6 +131,24 @@ def index(family: Family = None, as_json: Json = False) -> None:
     from stylus_gen.tools.percent import percent
 
     show(plain(f"{held:,} adapters for {report['family']}; it finds {percent(recall, 1)} of what exact search finds"))
+
+
+def show_audit(audit: Audit, as_json: bool) -> None:
+    """Print what an audit of the index found; exit as if something were missing when the index is not sound."""
+    from stylus_gen.tables import plain
+
+    if as_json:
+        show_json({**audit._asdict(), "sound": audit.sound})
+    else:
+        faults = ", ".join(f"{n:,} {name}" for name, n in audit.faults().items() if n)
+        state = f"the search index holds {audit.documents:,} documents"
+        show(plain(f"{state} and agrees with the cards" if audit.sound else f"{state}; {faults}"))
+        if audit.waiting:
+            show(plain(f"{audit.waiting:,} changed files are not indexed yet: the next import does it"))
+        if not audit.sound:
+            show(plain("build it anew: stylus index --rebuild"))
+    if not audit.sound:
+        raise typer.Exit(EXIT_CODES[Unavailable])
 
 
 @app.command("show")

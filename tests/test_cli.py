@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 
 from stylus_gen.cli import main
+from stylus_gen.tools.search.audit import Audit
 from tests.catalogue import write_catalogue
 
 
@@ -417,3 +419,17 @@ def test_a_pasted_text_keeps_its_seed_and_is_searched_for_by_its_prompt(stocked:
     assert stocked("plan", pasted, "--seed", "3", "--json").json["seed"] == 3
     found = {name: stocked("search", name, "--json").json["candidates"] for name in (pasted, "wanostyle")}
     assert found[pasted] == found["wanostyle"]
+
+
+def test_index_check_says_whether_the_index_agrees_with_the_cards_and_rebuild_mends_it(
+    stocked: Run, database_url: str
+) -> None:
+    assert "holds 8 documents and agrees with the cards" in stocked("index", "--check").out
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("UPDATE search_keys SET documents = 0 WHERE documents = 1")
+    done = stocked("index", "--check")
+    assert done.code == 4
+    assert "words with a wrong count" in done.out
+    assert "stylus index --rebuild" in done.out
+    assert stocked("index", "--rebuild", "--json").json == {**Audit(documents=8)._asdict(), "sound": True}
+    assert stocked("index", "--check").code == 0

@@ -37,8 +37,8 @@ def letters(dim: int = 26) -> Embedder:
     return Embedder(f"letters-{dim}", dim, embed)
 
 
-def stock(db: Database, folder: Path, models: list[dict[str, Any]]) -> None:
-    import_adapters(db, write_catalogue(folder, models), embedder=letters(), progress=lambda *_: None)
+def stock(db: Database, folder: Path, models: list[dict[str, Any]], embedder: Embedder | None = None) -> None:
+    import_adapters(db, write_catalogue(folder, models), embedder=embedder or letters(), progress=lambda *_: None)
 
 
 @pytest.fixture

@@ -76,7 +76,8 @@ def test_a_card_comes_back_as_it_went_in(db: Database) -> None:
 def test_telling_the_same_again_changes_nothing(db: Database) -> None:
     told = card(licence=Licence(commercial=frozenset({"image", "rent", "sell"})))
     upsert_cards(db, [told], source="civitai")
-    mark_indexed(db, [SHA])
+    with db.pool.connection() as conn:
+        mark_indexed(conn, [SHA])
     counts = upsert_cards(db, [told, told], source="civitai")
     assert (counts.unchanged, counts.taken, counts.changed) == (2, 0, ())
     assert (count_cards(db), count_stale(db)) == (1, 0)
@@ -84,7 +85,8 @@ def test_telling_the_same_again_changes_nothing(db: Database) -> None:
 
 def test_what_changed_must_be_indexed_again(db: Database) -> None:
     upsert_cards(db, [card(), card(OTHER, version_key="civitai-9")], source="civitai")
-    mark_indexed(db, stale_ids(db, 10))
+    with db.pool.connection() as conn:
+        mark_indexed(conn, stale_ids(db, 10))
     counts = upsert_cards(db, [card(tags=["new"])], source="civitai")
     assert counts.updated == 1
     # The tags are the model's, so the model's other file has changed too.

@@ -16,11 +16,9 @@ from stylus_gen.tools.ingest.folder import PICKLE, PICKLES, Inventory, read_adap
 from stylus_gen.tools.ingest.hashes import Hashes
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_rows
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Progress, Report
-from stylus_gen.tools.search.index import index_cards
-from stylus_gen.tools.store.adapters import count_stale, mark_indexed, stale_ids, upsert_cards
+from stylus_gen.tools.search.index import update_index
+from stylus_gen.tools.store.adapters import upsert_cards
 from stylus_gen.tools.store.database import Database
-
-INDEX_BATCH = 1000
 
 
 def import_adapters(db: Database, path: Path, *, embedder: Embedder, progress: Progress) -> ImportSummary:
@@ -39,7 +37,7 @@ def import_adapters(db: Database, path: Path, *, embedder: Embedder, progress: P
     counts += upsert_cards(db, report.filter(_read_folder(db, root, stock.adapters, progress)), source="folder")
     for told, kept in counts.reuploads:
         report.add(Problem(told, f"the same file was uploaded as {kept}: one card", skipped=False))
-    _index(db, embedder, progress)
+    update_index(db, embedder, progress)
     return ImportSummary(
         taken=counts.taken,
         updated=counts.updated,
@@ -100,17 +98,3 @@ def _read_folder(db: Database, root: Path, paths: list[Path], progress: Progress
 def _advance(progress: Progress, done: int, total: int, name: str) -> Callable[[int], None]:
     """Report bytes: how many rows a file holds is not known before its end."""
     return lambda position: progress(done + position, total, name)
-
-
-def _index(db: Database, embedder: Embedder, progress: Progress) -> None:
-    """Index what has changed, a thousand at a time, so that a killed import has not indexed in vain."""
-    total, done = count_stale(db), 0
-    while ids := stale_ids(db, INDEX_BATCH):
-        index_cards(db, embedder, ids, _share(progress, done, len(ids), total))
-        mark_indexed(db, ids)
-        done += len(ids)
-
-
-def _share(progress: Progress, start: int, size: int, whole: int) -> Progress:
-    """Report a part's progress as the whole's."""
-    return lambda done, total, message: progress(start + size * done // max(total, 1), whole, message)

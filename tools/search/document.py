@@ -1,8 +1,8 @@
 """The search document: what is known of one model for one family, made of its cards, in the form that search reads.
 
-``keys`` are what the inverted index holds: each word, at the level of how much the document says it. ``body`` holds
-the fields as tokens, a mark of the field before each unit (a trigger phrase, a tag, an example prompt). It knows no
-database.
+``keys`` are what the inverted index holds: each word, at the level of how much the document says it. ``forms`` are
+the misspellings of its names. ``body`` holds the fields as tokens, a mark of the field before each unit (a trigger
+phrase, a tag, an example prompt). It knows no database.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE, STEM = range(1, 8)
 """Fields, as marks in a body."""
 FIELDS = 8
 
+FORMAT = 1
+"""Raise it with every change of what a document holds or how it is numbered: older indexes then build themselves anew.
+"""
+
 NAMED, USUAL, USED, TOLD = range(4)
 """Levels: in the name or a trigger; a tag or in two example prompts; in one example prompt; in the description."""
 MISSPELT = 4
@@ -46,11 +50,7 @@ SUMMARY = 240
 
 @dataclass(frozen=True)
 class Document:
-    """One row of ``search_documents`` but for its vector.
-
-    ``counted`` are the keys whose documents are counted: all but those of misspellings. ``texts`` are embedded: the
-    card, then its examples.
-    """
+    """One row of ``search_documents`` but for its vector. ``texts`` are embedded: the card, then its examples."""
 
     model_key: str
     family: str
@@ -64,7 +64,7 @@ class Document:
     downloads: int
     summary: str
     keys: list[int]
-    counted: list[int]
+    forms: list[int]
     body: bytes
     texts: tuple[str, ...]
 
@@ -73,7 +73,7 @@ def make_document(cards: Sequence[Card]) -> Document:
     """Make the document of one model's cards of one family."""
     first = cards[0]
     units = list(_units(cards))
-    counted, forms = _keys(units)
+    keys, forms = _keys(units)
     licence = first.licence
     commercial = allows_commercial(first) is True
     return Document(
@@ -88,8 +88,8 @@ def make_document(cards: Sequence[Card]) -> Document:
         creator=creator_number(first.creator),
         downloads=sum(card.stats.downloads for card in {c.version: c for c in cards}.values()),
         summary=_summary(first),
-        keys=counted + forms,
-        counted=counted,
+        keys=keys,
+        forms=forms,
         body=_body(units),
         texts=tuple(_texts(cards)),
     )

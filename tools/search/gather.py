@@ -20,7 +20,7 @@ from stylus_gen.tools.search import recall
 from stylus_gen.tools.search.document import NAMED, TRIGGER
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
 from stylus_gen.tools.search.fusion import WEIGHTS, fuse
-from stylus_gen.tools.search.index import check_embedder, vectors_of
+from stylus_gen.tools.search.index import check_settings, vectors_of
 from stylus_gen.tools.search.recall import Frequencies, Row
 from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
 from stylus_gen.tools.store.database import Connection
@@ -85,8 +85,8 @@ class Found:
 def gather(
     conn: Connection, embedder: Embedder, prompt: str, concepts: Sequence[Concept], where: sql.Composable
 ) -> Found:
-    """Find and measure documents. Raises BadRequest if the catalogue was embedded by another embedder."""
-    check_embedder(embedder, conn.execute("SELECT embedder, dim FROM search_settings").fetchone())
+    """Find and measure documents. Raises what `check_settings` raises."""
+    check_settings(conn, embedder)
     with ThreadPoolExecutor(1) as worker:
         # The arithmetic of the embedding leaves the interpreter free for the words.
         embedding = worker.submit(vectors_of, embedder, [prompt[:EMBEDDED_LENGTH]])

@@ -1,12 +1,14 @@
 """The index: search documents in the database, brought up to date with the catalogue.
 
-A batch is a transaction: an import that is killed can be run again. It knows nothing of ranking.
+A batch is a transaction: an import that is killed can be run again. The database counts the words (sql/003_index.sql).
+It knows nothing of ranking.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,61 +18,170 @@ from psycopg.rows import dict_row
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.embed import Embedder
-from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.search.document import Document, join_vectors, make_document
+from stylus_gen.tools.errors import BadRequest, Unavailable
+from stylus_gen.tools.search.document import FORMAT, Document, join_vectors, make_document
+from stylus_gen.tools.store.adapters import WRITERS, count_stale, mark_indexed, stale_ids
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.merge import to_card
 
 Progress = Callable[[int, int, str], None]
 
 BATCH = 64
-# Writers of the index take turns: document frequencies are sums.
-WRITERS = 0x57593
+STALE_BATCH = 1000
+# Whoever brings the whole index up to date does it alone: two would embed the same texts.
+INDEXERS = 0x57593
 COUNT = 0
 """The key under which documents are counted."""
 
 COLUMNS = {
     "model_key": "text", "family": "text", "kind": "text", "safe": "bool", "nsfw_level": "int2", "commercial": "bool",
     "strict": "bool", "installed": "bool", "creator": "int4", "downloads": "int8", "summary": "text", "keys": "int4[]",
-    "body": "bytea",
+    "forms": "int4[]", "body": "bytea",
 }  # fmt: skip
 
 
-def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: Progress | None = None) -> int:
-    """Bring the index up to date for the models of these cards; return how many documents were written.
+def update_index(db: Database, embedder: Embedder, progress: Progress) -> None:
+    """Index what has changed; everything, where the index has an older form or was left half built.
 
     Raises BadRequest when the catalogue was embedded by another embedder.
+    """
+    with _alone(db):
+        with db.pool.connection() as conn, conn.transaction():
+            claim(conn, embedder)
+            if _format(conn) != FORMAT:
+                _empty(conn, embedder)
+        _index_stale(db, embedder, progress)
+
+
+def renew_index(db: Database, embedder: Embedder, progress: Progress) -> None:
+    """Build an index anew that another version of Stylus wrote; one that is as it should be costs a look."""
+    with db.pool.connection() as conn:
+        row = conn.execute("SELECT format, complete FROM search_settings").fetchone()
+    if row not in (None, (FORMAT, True)):
+        update_index(db, embedder, progress)
+
+
+def rebuild_index(db: Database, embedder: Embedder, progress: Progress) -> None:
+    """Throw the index away and build it from the catalogue. A kill costs nothing: the next search goes on with it."""
+    with _alone(db):
+        with db.pool.connection() as conn, conn.transaction():
+            _empty(conn, embedder)
+        _index_stale(db, embedder, progress)
+
+
+def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: Progress | None = None) -> int:
+    """Index the models of these cards; return how many documents were written.
+
+    A model that is changed meanwhile is left for the next time. Raises BadRequest when the catalogue was embedded by
+    another embedder.
     """
     keys = _model_keys(db, ids)
     written = 0
     for start in range(0, len(keys), BATCH):
-        batch = keys[start : start + BATCH]
-        documents = [make_document(cards) for cards in _groups(db, batch)]
-        vectors = _embed(embedder, documents)
-        with db.pool.connection() as conn, conn.transaction():
-            claim(conn, embedder)
-            write_documents(conn, batch, documents, vectors)
-        written += len(documents)
+        written += _index_batch(db, embedder, keys[start : start + BATCH])
         if progress:
             progress(min(start + BATCH, len(keys)), len(keys), "indexing")
     clean_index(db)
     return written
 
 
-def clean_index(db: Database) -> None:
-    """Sort what was written into the inverted index: every search reads what is not yet, one entry after the other."""
+def _index_batch(db: Database, embedder: Embedder, model_keys: Sequence[str]) -> int:
     with db.pool.connection() as conn:
-        conn.execute("SELECT gin_clean_pending_list('search_documents_keys')")
+        seen = _states(conn, model_keys)
+        documents = [make_document(cards) for cards in read_models(conn, model_keys)]
+    vectors = _embed(embedder, documents)
+    with db.pool.connection() as conn, conn.transaction():
+        claim(conn, embedder)
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
+        now = _states(conn, model_keys)
+        settled = [key for key in model_keys if key in now and now[key] == seen.get(key)]
+        made = [pair for pair in zip(documents, vectors, strict=True) if pair[0].model_key in settled]
+        write_documents(conn, settled, [document for document, _ in made], [vector for _, vector in made])
+        mark_indexed(conn, [file_id for key in settled for file_id, _ in now[key]])
+    return len(made)
+
+
+def _states(conn: Connection, model_keys: Sequence[str]) -> dict[str, set[tuple[str, str]]]:
+    """Read each model's files and which transaction wrote them last: a changed card is written to all of them."""
+    states: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for key, file_id, writer in conn.execute(
+        "SELECT model_key, id, files.xmin::text FROM files JOIN versions ON key = version_key "
+        "WHERE model_key = ANY(%s)",
+        (list(model_keys),),
+    ):
+        states[key].add((file_id, writer))
+    return states
+
+
+def _index_stale(db: Database, embedder: Embedder, progress: Progress) -> None:
+    """Index a thousand at a time, so that a killed import has not indexed in vain."""
+    total, done = count_stale(db), 0
+    while ids := stale_ids(db, STALE_BATCH):
+        index_cards(db, embedder, ids, _share(progress, done, len(ids), total))
+        done += len(ids)
+    with db.pool.connection() as conn:
+        conn.execute("DELETE FROM search_keys WHERE documents = 0")
+        conn.execute("UPDATE search_settings SET complete = true")
+
+
+def _share(progress: Progress, start: int, size: int, whole: int) -> Progress:
+    """Report a part's progress as the whole's."""
+    return lambda done, total, message: progress(min(start + size * done // max(total, 1), whole), whole, message)
+
+
+@contextmanager
+def _alone(db: Database) -> Iterator[None]:
+    with db.pool.connection() as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", (INDEXERS,))
+        try:
+            yield
+        finally:
+            conn.execute("SELECT pg_advisory_unlock(%s)", (INDEXERS,))
+
+
+def _format(conn: Connection) -> int:
+    row = conn.execute("SELECT format FROM search_settings").fetchone()
+    return row[0] if row else FORMAT
+
+
+def _empty(conn: Connection, embedder: Embedder) -> None:
+    """Forget all documents and count every card as changed; inside the caller's transaction."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
+    claim(conn, embedder)
+    conn.execute("TRUNCATE search_documents, search_keys")
+    conn.execute("UPDATE files SET stale = true")
+    conn.execute("UPDATE search_settings SET format = %s, complete = false", (FORMAT,))
+
+
+def clean_index(db: Database) -> None:
+    """Sort what was written into the inverted indexes: a search reads what is not yet, one entry after the other."""
+    with db.pool.connection() as conn:
+        conn.execute("SELECT gin_clean_pending_list(i) FROM unnest(%s::regclass[]) AS i", (INVERTED,))
+
+
+INVERTED = ["search_documents_keys", "search_documents_forms"]
 
 
 def claim(conn: Connection, embedder: Embedder) -> None:
     """Record the embedder, or check that it is the one on record. Raises BadRequest if it is not."""
     conn.execute(
-        "INSERT INTO search_settings (embedder, dim) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-        (embedder.name, embedder.dim),
+        "INSERT INTO search_settings (embedder, dim, format, complete) VALUES (%s, %s, %s, true) "
+        "ON CONFLICT DO NOTHING",
+        (embedder.name, embedder.dim, FORMAT),
     )
     row = conn.execute("SELECT embedder, dim FROM search_settings").fetchone()
     check_embedder(embedder, row)
+
+
+def check_settings(conn: Connection, embedder: Embedder) -> None:
+    """Refuse to read an index of another embedder (BadRequest), of another form or half built (Unavailable)."""
+    row = conn.execute("SELECT embedder, dim, format, complete FROM search_settings").fetchone()
+    check_embedder(embedder, row)
+    if row is not None and row[2:] != (FORMAT, True):
+        raise Unavailable(
+            f"the search index has format {row[2]}{'' if row[3] else ', not finished'}; this version of Stylus reads "
+            f"format {FORMAT}: run `stylus index --rebuild`, or import anything"
+        )
 
 
 def check_embedder(embedder: Embedder, row: Any) -> None:
@@ -112,9 +223,9 @@ def _model_keys(db: Database, ids: Sequence[str]) -> list[str]:
         return [row[0] for row in rows]
 
 
-def _groups(db: Database, model_keys: Sequence[str]) -> list[list[Card]]:
+def read_models(conn: Connection, model_keys: Sequence[str]) -> list[list[Card]]:
     """Read the models' cards, newest first, one list a model and family."""
-    with db.pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+    with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "SELECT * FROM cards WHERE model_key = ANY(%s) ORDER BY model_key, created_at DESC NULLS LAST, id",
             (list(model_keys),),
@@ -129,40 +240,9 @@ def write_documents(
     conn: Connection, model_keys: Sequence[str], documents: Sequence[Document], vectors: Sequence[NDArray[np.float32]]
 ) -> None:
     """Write the documents of these models, and nothing else of theirs; inside the caller's transaction."""
-    conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
-    gone = conn.execute(
-        "DELETE FROM search_documents WHERE model_key = ANY(%s) RETURNING keys", (list(model_keys),)
-    ).fetchall()
+    conn.execute("DELETE FROM search_documents WHERE model_key = ANY(%s)", (list(model_keys),))
     names = ", ".join(COLUMNS)
     with conn.cursor().copy(f"COPY search_documents ({names}, vector) FROM STDIN (FORMAT BINARY)") as copy:
         copy.set_types([*COLUMNS.values(), "halfvec"])
         for document, vector in zip(documents, vectors, strict=True):
             copy.write_row([*(getattr(document, column) for column in COLUMNS), HalfVector(vector)])
-    added = [key for document in documents for key in (COUNT, *document.counted)]
-    _count(conn, added, [key for (keys,) in gone for key in (COUNT, *keys)])
-
-
-def _count(conn: Connection, added: Sequence[int], gone: Sequence[int]) -> None:
-    """Change the numbers of documents. What is gone and was never counted, a misspelling, stays uncounted."""
-    keys, place = np.unique(np.array([*added, *gone], np.int64), return_inverse=True)
-    numbers = np.bincount(place[: len(added)], minlength=len(keys))
-    numbers -= np.bincount(place[len(added) :], minlength=len(keys))
-    conn.execute(
-        """
-        INSERT INTO search_keys (key, documents) SELECT * FROM unnest(%s::text::int[], %s::text::int[])
-        ON CONFLICT (key) DO UPDATE SET documents = search_keys.documents + excluded.documents
-        """,
-        _columns(keys, numbers, numbers > 0),
-    )
-    conn.execute(
-        """
-        UPDATE search_keys SET documents = search_keys.documents + fewer.n
-        FROM unnest(%s::text::int[], %s::text::int[]) AS fewer (key, n) WHERE search_keys.key = fewer.key
-        """,
-        _columns(keys, numbers, numbers < 0),
-    )
-
-
-def _columns(keys: NDArray[np.int64], numbers: NDArray[np.int64], chosen: NDArray[np.bool_]) -> list[str]:
-    """Write two arrays as text, which is ten times faster than adapting lists of numbers."""
-    return ["{" + ",".join(map(str, column[chosen].tolist())) + "}" for column in (keys, numbers)]

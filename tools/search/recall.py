@@ -111,14 +111,25 @@ def filters(family: str | None, policy: Policy, kinds: Sequence[str] | None) -> 
     return sql.SQL(" AND ").join(clauses)
 
 
-def by_keys(conn: Connection, where: sql.Composable, keys: Collection[int], limit: int = 10_000) -> list[Row]:
+def by_keys(conn: Connection, where: sql.Composable, keys: Collection[int]) -> list[Row]:
     """Read the documents that hold one of the keys."""
+    return _overlapping(conn, where, "keys", keys, 10_000)
+
+
+def by_misspelling(conn: Connection, where: sql.Composable, word: str) -> list[Row]:
+    """Read documents with a name or trigger word one typing error away."""
+    return _overlapping(conn, where, "forms", [key_of(form, MISSPELT) for form in misspellings(word) | {word}], 20)
+
+
+def _overlapping(conn: Connection, where: sql.Composable, column: str, keys: Collection[int], limit: int) -> list[Row]:
     if not keys:
         return []
     with conn.transaction():
         # The planner takes comparing two arrays for as cheap as comparing two numbers, and would read every row.
         conn.execute("SET LOCAL enable_seqscan = off")
-        return _rows(conn, where, sql.SQL("keys && %s"), [sorted(keys), limit], sql.SQL("LIMIT %s"))
+        return _rows(
+            conn, where, sql.SQL("{} && %s").format(sql.Identifier(column)), [sorted(keys), limit], sql.SQL("LIMIT %s")
+        )
 
 
 def by_creators(conn: Connection, where: sql.Composable, creators: Collection[int], limit: int) -> list[Row]:
@@ -132,11 +143,6 @@ def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float
     """Read the documents nearest to a vector: exactly, or by the family's HNSW index where there is one."""
     order = sql.SQL("ORDER BY {} LIMIT %s").format(distance(len(vector)))
     return _rows(conn, where, sql.SQL("true"), [HalfVector(vector), limit], order)
-
-
-def by_misspelling(conn: Connection, where: sql.Composable, word: str) -> list[Row]:
-    """Read documents with a name or trigger word one typing error away."""
-    return by_keys(conn, where, [key_of(form, MISSPELT) for form in misspellings(word) | {word}], limit=20)
 
 
 def unknown_words(frequencies: Frequencies, words: Iterable[str]) -> list[str]:

@@ -53,15 +53,19 @@ def word_number(word: str) -> int:
     return crc32(word.encode()) >> GAP_BITS or 1
 
 
+_STARTS = [crc32(bytes([level])) for level in range(8)]
+"""The CRC-32 of each level, to go on from: a start value of 1 would only turn a first "b" into a "c"."""
+
+
 def key_of(word: str, level: int) -> int:
-    """Number a word at a level, as a signed 32-bit integer: what the database's inverted index holds."""
-    number = crc32(word.encode(), level)
+    """Number a word at a level, as a signed 32-bit integer, never 0: what the database's inverted index holds."""
+    number = crc32(word.encode(), _STARTS[level]) or 1
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def keys_of(words: Iterable[tuple[str, int]]) -> list[int]:
     """Number many words at their levels as `key_of` does: sorted, each once."""
-    numbers = np.fromiter((crc32(word.encode(), level) for word, level in words), np.uint32)
+    numbers = np.fromiter((crc32(word.encode(), _STARTS[level]) or 1 for word, level in words), np.uint32)
     return np.unique(numbers.view(np.int32)).tolist()  # type: ignore[no-any-return]
 
 

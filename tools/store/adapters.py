@@ -22,7 +22,8 @@ from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.merge import to_card
 
 BATCH = 200
-# All writers of the catalogue take turns: two imports at once must not both take the same file for new.
+# All writers of the catalogue and its index take turns: two imports must not both take the same file for new, and a
+# document is written only while the cards are as it was made of.
 WRITERS = 0x57592
 HASH_DIGITS = 6
 
@@ -119,10 +120,9 @@ def count_stale(db: Database) -> int:
     return row[0] if row else 0
 
 
-def mark_indexed(db: Database, ids: Sequence[str]) -> None:
+def mark_indexed(conn: Connection, ids: Sequence[str]) -> None:
     """Record that the search index has these cards as they are."""
-    with db.pool.connection() as conn:
-        conn.execute("UPDATE files SET stale = false WHERE id = ANY(%s)", (list(ids),))
+    conn.execute("UPDATE files SET stale = false WHERE id = ANY(%s)", (list(ids),))
 
 
 def path_of(db: Database, adapter_id: str) -> Path | None:
