@@ -148,6 +148,12 @@ def test_a_word_that_is_wanted_elsewhere_excludes_nothing() -> None:
     assert names(plan_prompt(ask("a fox, not zelphira"), shelf.context())) == []
 
 
+def test_the_words_that_negate_exclude_nothing_themselves() -> None:
+    shelf = Shelf([card("a", "Don't Starve", "style", "starve"), card("b", "Anything Skills", "style", "skills")])
+    for prompt in ("a fox, don't make it chibi", "a fox, anything but a hat"):
+        assert {r.code for r in plan_prompt(ask(prompt), shelf.context()).rejected} == {"low_score"}
+
+
 def test_a_pinned_adapter_is_used_whatever_the_prompt_excludes() -> None:
     assert names(plan_prompt(ask("a fox without snow", pinned=("snow",)), Shelf().context())) == ["Snow", "Fox"]
 

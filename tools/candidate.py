@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.families import TITLES, family_of
 from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE
-from stylus_gen.tools.negation import affirmed, negated
+from stylus_gen.tools.negation import affirmed, bare, negated
 from stylus_gen.tools.plan import Candidate, Concept
 from stylus_gen.tools.prune import stem
 from stylus_gen.tools.triggers import clean_text, has_words, plain
@@ -103,9 +103,9 @@ def exclusion(candidate: Candidate, prompt: str) -> str:
     """
     wanted = affirmed(prompt)
     for start, end in negated(prompt):
-        span = prompt[start:end]
-        if (is_named(candidate, span) and not is_named(candidate, wanted)) or _excludes_name(candidate, span, wanted):
-            return f"the prompt excludes it: {span!r}"
+        said = bare(prompt[start:end])
+        if (is_named(candidate, said) and not is_named(candidate, wanted)) or _excludes_name(candidate, said, wanted):
+            return f"the prompt excludes it: {prompt[start:end]!r}"
     return ""
 
 

@@ -92,6 +92,11 @@ def affirmed(prompt: str) -> str:
     return prompt
 
 
+def bare(span: str) -> str:
+    """Cut off the words that negate: ``without a dog`` becomes ``a dog``."""
+    return _CUE.sub(" ", span.replace("_", " ")).strip()
+
+
 def _cues(text: str) -> Iterator[re.Match[str]]:
     foreign = _PORTUGUESE.search(text)
     yield from (cue for cue in _CUE.finditer(text) if not (cue["no"] and foreign) and _negates(text, cue))
