@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load
+from safetensors import SafetensorError
+from safetensors.torch import load
 
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.header import Header, TensorInfo, read_header, sniff_family
+from stylus_gen.tools.header import MAX_HEADER, Header, TensorInfo, read_header, sniff_family
 
 KOHYA_KEY = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 
@@ -62,13 +64,22 @@ def test_a_header_that_claims_ten_gigabytes_is_refused_without_being_read(tmp_pa
         (pack(b"<html>not found</html>"), "not sound JSON"),
         (pack(b"\xff\xfe{}      "), "not sound JSON"),
         (pack(b"[" * 100_000), "not sound JSON"),
-        (pack(b'{"x": NaN}'), "not sound JSON"),
-        (pack(b'{"x": 1, "x": 2}'), "a key is there twice"),
-        (pack([1, 2, 3, 4]), "not a JSON object"),
+        (pack(b'{"x": {"dtype": "F16", "shape": [NaN]}}'), "not sound JSON"),
+        (pack(b'{"x": {"dtype": "F16", "dtype": "F16"}}'), "a key is there twice"),
+        (pack(b'{"x": %s, "x": %s}' % ((json.dumps(entry()).encode(),) * 2), bytes(8)), "'x' is there twice"),
+        (pack(b'{"__metadata__": {"a": "", "a": ""}}'), "'a' is there twice"),
+        (pack(b'{"__metadata__": {}, "__metadata__": {}}'), "'__metadata__' is there twice"),
+        (pack(b'{"__metadata__": {"a": "x"'), "it ends too early"),
+        (pack(b'{"__metadata__": {"a": "x",}}'), "expected a string"),
+        (pack({"x": entry()}, bytes(8)).replace(b"}}", b"}]"), "expected ','"),
+        (pack(json.dumps({"x": entry()}).encode() + b"{}", bytes(8)), "something follows its end"),
+        (pack([1, 2, 3, 4]), "not sound JSON"),
         (pack({"__metadata__": {"a": "b"}}), "lists 0 tensors"),
-        (pack({"__metadata__": {"a": 1}, "x": entry()}, bytes(8)), "metadata that are not short strings"),
-        (pack({"__metadata__": {"a": "x" * 2**20 + "x"}, "x": entry()}, bytes(8)), "metadata that are not short"),
-        (pack({f"t{n}": entry(0, 0, shape=[0]) for n in range(20_001)}), "lists 20,001 tensors"),
+        (pack({"__metadata__": {"a": 1}, "x": entry()}, bytes(8)), "metadata that are not strings"),
+        (pack({"__metadata__": {"a": None}, "x": entry()}, bytes(8)), "metadata that are not strings"),
+        (pack({"__metadata__": {str(n): "" for n in range(10_001)}}), "metadata that are more than 10,000"),
+        (pack({"__metadata__": [], "x": entry()}, bytes(8)), "metadata that are no JSON object"),
+        (pack({f"t{n}": entry(0, 0, shape=[0]) for n in range(50_001)}), "lists 50,001 tensors"),
         (pack({"../../etc/x": entry()}, bytes(8)), "expected letters, digits"),
         (pack({"x\n": entry()}, bytes(8)), "expected letters, digits"),
         (pack({"x": entry(dtype="PICKLE")}, bytes(8)), "expected one of F64"),
@@ -89,6 +100,67 @@ def test_a_header_that_claims_ten_gigabytes_is_refused_without_being_read(tmp_pa
 def test_what_is_not_sound_is_refused_and_told_why(tmp_path: Path, content: bytes, why: str) -> None:
     with pytest.raises(AdapterRejected, match=why):
         read_header(write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{"x": {"dtype": "F16", "shape": [2, 2], "data_offsets": [-0, 8]}}',
+        b'{"x": {"dtype": "F16", "shape": [2, -0, 2], "data_offsets": [0, 0]}}',
+        b'{"x": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0.0, 8]}}',
+        b'{"x": {"dtype": "F16", "shape": [2e0, 2], "data_offsets": [0, 8]}}',
+        b'{"__metadata__": {"a": "\\ud800"}, "x": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}}',
+        b'{"__metadata__": {"\\udc00": "a"}, "x": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}}',
+        b'{"\\ud83d": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}}',
+        b'\xef\xbb\xbf{"x": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}}',
+        b'{"x": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}}\x0c',
+    ],
+)
+def test_what_the_library_refuses_is_refused_at_once(tmp_path: Path, broken: bytes) -> None:
+    content = pack(broken, bytes(8))
+    with pytest.raises(SafetensorError):
+        load(content)
+    with pytest.raises(AdapterRejected):
+        read_header(write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ({"__metadata__": None, "x": entry()}, 8),
+        ({"__metadata__": {"modelspec.thumbnail": "data:image/jpeg;base64," + "A" * 1_500_000}, "x": entry()}, 8),
+        ({"__metadata__": {f"image {n}": "A" * 2_000_000 for n in range(7)}, "x": entry()}, 8),
+        ({"__metadata__": {"a": "狐😀\n\t"}, "x": entry()}, 8),
+        ({f"lora_unet_experts_{n}.lora_down.weight": entry(0, 0, shape=[0]) for n in range(40_000)}, 0),
+        ({"lora_te_token_embedding.lora_down.weight": entry(0, 2 * 151_936, shape=[1, 151_936])}, 2 * 151_936),
+        ({"x": entry(0, 4, dtype="U8")}, 4),
+        ({"x": entry(0, 4, dtype="BOOL")}, 4),
+        ({"<cat-toy>": entry()}, 8),
+        ({"a name, with signs: [0]": entry()}, 8),
+    ],
+)
+def test_what_the_library_opens_is_read(tmp_path: Path, header: dict[str, Any], data: int) -> None:
+    content = pack(json.dumps(header, ensure_ascii=False, indent=1).encode(), bytes(data))
+    assert set(read_header(write(tmp_path, content)).tensors) == set(load(content))
+
+
+def test_a_value_that_is_longer_than_anything_that_is_read_is_left_empty(tmp_path: Path) -> None:
+    header = {"__metadata__": {"a": "x" * 2**21, "b": "x" * 2**21 + "x"}, "x": entry()}
+    metadata = read_header(write(tmp_path, pack(header, bytes(8)))).metadata
+    assert {key: len(value) for key, value in metadata.items()} == {"a": 2**21, "b": 0}
+
+
+@pytest.mark.parametrize("filler", [b"[],", b'"a":"",', b'"a":{},', b"\\u4e00", b"\xf0\x9f\x98\x80", b"9", b"\\n"])
+@pytest.mark.parametrize("around", [b"{%s", b'{"__metadata__":{%s', b'{"__metadata__":{"a":"\xf0\x9f\x98\x80%s"}}'])
+def test_no_header_takes_more_memory_than_the_bound(tmp_path: Path, around: bytes, filler: bytes) -> None:
+    path = write(tmp_path, pack(around % (filler * ((MAX_HEADER - 100) // len(filler)))))
+    tracemalloc.start()
+    try:
+        with pytest.raises(AdapterRejected):
+            read_header(path)
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_of_five_gigabytes_is_no_adapter(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import math
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from json.decoder import scanstring
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,16 +21,33 @@ from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.sniff import sniff_family as sniff_family
 
 MAX_FILE = 4 * 2**30
-MAX_HEADER = 4 * 2**20
-MAX_METADATA = 2**20
-MAX_TENSORS = 20_000
-MAX_DIM = 65_536
+MAX_HEADER = 24 * 2**20
+"""Bytes. The library reads 100 MB; but one emoji makes each letter of a text four bytes, and this takes 190 MB then."""
+
+MAX_METADATA = 2 * 2**20
+"""Letters of one value. A longer one, a thumbnail mostly, is kept as "": whoever took it apart would need much more."""
+
+MAX_KEYS = 10_000  # of metadata; trainers write some hundred
+MAX_TENSORS = 50_000
+MAX_NAME = 256  # letters of a tensor's name
+MAX_ENTRY = 1_000  # letters that describe one tensor
+MAX_DIM = 2**24  # text encoders have some 250,000 words
 MAX_RANK = 8  # a tensor's number of dimensions; a 3-d convolution has five
 
-DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4}
-"""Bytes an element. Trainers write alphas as integers now and then."""
+DTYPES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+"""Bytes an element, of what safetensors gives to torch. Trainers write alphas as integers now and then."""
 
-_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
+_SPACE = re.compile(r"[ \t\n\r]*")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+Span = tuple[int, int]
+"""The bytes of a tensor, from and to, counted behind the header."""
+
+_Value = Callable[[str, str, int], tuple[Any, int]]
+"""Reads the value of a key that starts in a text at some letter; gives it and where it ends."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +85,9 @@ def read_header(path: Path) -> Header:
             _reject(path, f"has {status.st_size:,} bytes; an adapter has at most 4 GiB", "is it a whole checkpoint?")
         length = int.from_bytes(file.read(8), "little")
         _check_length(path, length, status.st_size)
-        content = _parse(path, file.read(length))
-    tensors = _tensors(path, content, status.st_size - 8 - length)
-    return Header(metadata=_metadata(path, content), tensors=tensors, size=status.st_size)
+        metadata, entries = _parse(path, file.read(length))
+    _check_spans(path, sorted(span for _, span in entries.values()), status.st_size - 8 - length)
+    return Header(metadata, {name: tensor for name, (tensor, _) in entries.items()}, status.st_size)
 
 
 def _check_length(path: Path, length: int, size: int) -> None:
@@ -77,22 +96,81 @@ def _check_length(path: Path, length: int, size: int) -> None:
     if length > MAX_HEADER:
         _reject(
             path,
-            f"claims a header of {length:,} bytes; at most 4 MiB is read",
+            f"claims a header of {length:,} bytes; at most 24 MiB is read",
             "it is damaged or no safetensors file: download it again",
         )
     if 8 + length > size:
         _reject(path, f"is cut short: its header needs {8 + length:,} bytes, it has {size:,}", "download it again")
 
 
-def _parse(path: Path, raw: bytes) -> dict[str, Any]:
+def _parse(path: Path, raw: bytes) -> tuple[dict[str, str], dict[str, tuple[TensorInfo, Span]]]:
+    """Read the header entry by entry, so that memory is bounded by what is kept."""
     try:
-        content = json.loads(raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        text = raw.decode()
+        del raw
+        content, end = _object(text, _SPACE.match(text).end(), _entry_reader(path))  # type: ignore[union-attr]
+        if _SPACE.match(text, end).end() != len(text):  # type: ignore[union-attr]
+            raise ValueError(f"something follows its end at letter {end:,}")
+    except (ValueError, IndexError, RecursionError) as error:
+        reason = "it ends too early" if isinstance(error, IndexError) else str(error) or "nested too deeply"
         _reject(path, f"has a header that is not sound JSON ({reason[:120]})", "it is damaged: download it again")
-    if not isinstance(content, dict):
-        _reject(path, "has a header that is not a JSON object", "it is damaged: download it again")
-    return content
+    metadata = content.pop("__metadata__", None) or {}
+    if not content:
+        _reject(path, f"lists 0 tensors; an adapter has 1 to {MAX_TENSORS:,}", "is it one?")
+    return metadata, content
+
+
+def _object(text: str, at: int, read: _Value) -> tuple[dict[str, Any], int]:
+    """Read a JSON object from the letter ``at`` on, each value by ``read``; ValueError or IndexError if it is none."""
+    pairs: dict[str, Any] = {}
+    at = _after(text, at, "{")
+    while text[at] != "}" or pairs:
+        key, at = _string(text, at)
+        if key in pairs:
+            raise ValueError(f"the key {key[:40]!r} is there twice")
+        pairs[key], at = read(key, text, _after(text, at, ":"))
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        if text[at] == "}":
+            break
+        at = _after(text, at, ",")
+    return pairs, at + 1
+
+
+def _after(text: str, at: int, mark: str) -> int:
+    """Pass white space, a mark, and white space."""
+    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    if text[at] != mark:
+        raise ValueError(f"expected {mark!r} at letter {at:,}, found {text[at]!r}")
+    return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+
+
+def _string(text: str, at: int) -> tuple[str, int]:
+    if text[at] != '"':
+        raise ValueError(f"expected a string at letter {at:,}, found {text[at]!r}")
+    value, end = scanstring(text, at + 1, True)
+    if _HALF_PAIR.search(value):
+        raise ValueError(f"the string at letter {at:,} holds half of a surrogate pair")
+    return value, end
+
+
+def _entry_reader(path: Path) -> _Value:
+    """Make what reads one entry of the header: the metadata, or a tensor and its span."""
+    count = 0
+
+    def read(key: str, text: str, at: int) -> tuple[Any, int]:
+        nonlocal count
+        if key == "__metadata__":
+            return _metadata(path, text, at)
+        count += 1
+        if count > MAX_TENSORS:
+            _reject(path, f"lists {count:,} tensors or more; an adapter has 1 to {MAX_TENSORS:,}", "is it one?")
+        end = text.find("}", at, at + MAX_ENTRY) + 1
+        if text[at] != "{" or not end:
+            _reject(path, f"describes the tensor {key[:80]!r} in a way that is not safetensors'", "it is damaged")
+        entry = json.loads(text[at:end], object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return _tensor(path, key, entry, signed_zero="-0" in text[at:end]), end
+
+    return read
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -106,38 +184,36 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _metadata(path: Path, content: dict[str, Any]) -> dict[str, str]:
-    metadata: dict[str, str] = content.get("__metadata__", {})
-    sound = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
-    if not sound or any(len(value) > MAX_METADATA for value in metadata.values()):
-        _reject(path, "has metadata that are not short strings", "have its author save it again")
-    return metadata
+def _metadata(path: Path, text: str, at: int) -> tuple[dict[str, str] | None, int]:
+    if text.startswith("null", at):
+        return None, at + 4
+    if text[at] != "{":
+        _reject(path, "has metadata that are no JSON object", "have its author save it again")
+    room = MAX_KEYS
+
+    def read(key: str, text: str, at: int) -> tuple[str, int]:
+        nonlocal room
+        room -= 1
+        if text[at] != '"' or room < 0:
+            what = f"are more than {MAX_KEYS:,}" if room < 0 else f"are not strings ({key[:40]!r})"
+            _reject(path, f"has metadata that {what}", "have its author save it again")
+        value, end = _string(text, at)
+        return value if len(value) <= MAX_METADATA else "", end
+
+    return _object(text, at, read)
 
 
-def _tensors(path: Path, content: dict[str, Any], room: int) -> dict[str, TensorInfo]:
-    """Check the tensors' entries against each other and the ``room`` bytes behind the header."""
-    entries = {name: entry for name, entry in content.items() if name != "__metadata__"}
-    if not 0 < len(entries) <= MAX_TENSORS:
-        _reject(path, f"lists {len(entries):,} tensors; an adapter has 1 to {MAX_TENSORS:,}", "is it an adapter?")
-    tensors = {}
-    spans = []
-    for name, entry in entries.items():
-        tensors[name], span = _tensor(path, name, entry)
-        spans.append(span)
-    _check_spans(path, sorted(spans), room)
-    return tensors
-
-
-def _tensor(path: Path, name: str, entry: Any) -> tuple[TensorInfo, tuple[int, int]]:
-    if not _NAME.fullmatch(name):
-        _reject(path, f"has a tensor called {name[:40]!r}; expected letters, digits, '_', '.', '-'", "do not use it")
+def _tensor(path: Path, name: str, entry: dict[str, Any], *, signed_zero: bool) -> tuple[TensorInfo, Span]:
+    """Check one tensor's entry. ``signed_zero``: it holds a "-0", which is 0 to Python and an error to the library."""
+    if not 0 < len(name) <= MAX_NAME or "/" in name or not name.isprintable():
+        _reject(path, f"has a tensor called {name[:40]!r}; expected letters, digits and signs but '/'", "do not use it")
     try:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         sound = len(entry) == 3 and isinstance(shape, list) and all(type(n) is int for n in [start, end, *shape])
         width = DTYPES.get(dtype)
     except (TypeError, KeyError, ValueError):
         sound, width = False, None
-    if not sound:
+    if not sound or signed_zero:
         _reject(path, f"describes the tensor {name!r} in a way that is not safetensors'", "it is damaged")
     if width is None:
         _reject(path, f"holds {name!r} as {str(dtype)[:20]!r}; expected one of {', '.join(DTYPES)}", "do not use it")
@@ -148,7 +224,7 @@ def _tensor(path: Path, name: str, entry: Any) -> tuple[TensorInfo, tuple[int, i
     return TensorInfo(dtype, tuple(shape)), (start, end)
 
 
-def _check_spans(path: Path, spans: list[tuple[int, int]], room: int) -> None:
+def _check_spans(path: Path, spans: list[Span], room: int) -> None:
     """The tensors must follow each other without gap or overlap, and fill the file."""
     at = 0
     for start, end in spans:
