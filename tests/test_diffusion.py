@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -131,12 +132,77 @@ def test_rank_stabilised_adapters_divide_by_the_root_of_the_rank(studio: Studio,
     assert {scale for _, _, scale in canonical(studio.shelf.get(path)).values()} == {2.0}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"unet.lora_alpha": "4"}', '{"unet.lora_alpha": NaN}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", '{"unet.lora_alpha": "4"}', '{"unet.lora_alpha": NaN}', "[" * 100_000),
+        *(
+            f'{{"unet.lora_alpha": {number}}}'
+            for number in ("9" * 4000, "-" + "9" * 4000, "9" * 5000, "1e400", "1e300")
+        ),
+        '{"unet.lora_alpha": 1, "unet.alpha_pattern": {"to_q": %s}}' % ("9" * 4000),
+    ],
+)
 def test_a_nonsensical_peft_configuration_is_refused(studio: Studio, tmp_path: Path, text: str) -> None:
     lora = tiny.make_lora(studio.pipe, pick=("to_q",))
     path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), {"lora_adapter_metadata": text})
     with pytest.raises(AdapterRejected, match="lora_adapter_metadata"):
         studio.shelf.get(path)
+
+
+def test_two_hundred_thousand_alpha_patterns_are_looked_up_at_once(studio: Studio, tmp_path: Path) -> None:
+    lora = tiny.make_lora(studio.pipe, rank=4)
+    config = {"unet.lora_alpha": 4, "unet.alpha_pattern": {f"x{n}": 9 for n in range(150_000)} | {"to_q": 2}}
+    metadata = {"lora_adapter_metadata": json.dumps(config)}
+    path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), metadata)
+    started = time.process_time()
+    scales = {
+        (site.module.endswith("to_q"), scale) for site, (_, _, scale) in canonical(studio.shelf.get(path)).items()
+    }
+    assert scales == {(True, 0.5), (False, 1.0)}
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("part", "shape"),
+    [
+        ("lora_A.weight", (0, 32)),
+        ("lora_A.weight", ()),
+        ("lora_A.weight", (32,)),
+        ("lora_B.weight", ()),
+        ("lora_B.weight", (32, 0)),
+        ("lora_A.weight", (4, 32, 3, 3, 3, 3)),
+        ("alpha", (0,)),
+        ("alpha", (2,)),
+        ("diff_b", ()),
+        ("lora_magnitude_vector", (0,)),
+        ("lora_magnitude_vector", (5, 7)),
+        ("dora_scale", (1, 5, 1, 1)),
+        ("dora_scale", (1, 0)),
+    ],
+)
+def test_a_tensor_that_makes_no_sense_is_refused(
+    studio: Studio, tmp_path: Path, part: str, shape: tuple[int, ...]
+) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe, rank=4, pick=("to_q",)))
+    name = next(iter(tensors)).removesuffix(".lora_A.weight")
+    path = tiny.write(tmp_path / "a.safetensors", tensors | {f"{name}.{part}": torch.ones(shape)})
+    with pytest.raises(AdapterRejected):
+        studio.shelf.get(path)
+
+
+@pytest.mark.parametrize("form", ["lora", "loha", "lokr", "diff"])
+def test_dora_on_a_weight_that_is_no_matrix_is_refused(studio: Studio, tmp_path: Path, form: str) -> None:
+    norm = "unet.down_blocks.1.attentions.0.transformer_blocks.0.norm1"
+    parts = {
+        "lora": {"lora_A.weight": (1, 1), "lora_B.weight": (32, 1)},
+        "loha": {"hada_w1_a": (32, 1), "hada_w1_b": (1, 1), "hada_w2_a": (32, 1), "hada_w2_b": (1, 1)},
+        "lokr": {"lokr_w1": (32, 1), "lokr_w2": (1, 1)},
+        "diff": {"diff": (32,)},
+    }[form]
+    tensors = {f"{norm}.{part}": torch.ones(shape) for part, shape in {**parts, "dora_scale": (1, 1)}.items()}
+    with pytest.raises(AdapterRejected):
+        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
 
 
 def test_a_text_encoder_adapter_without_out_proj_is_read(studio: Studio, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
+from stylus_gen.tools.contents import require_adapter
 from stylus_gen.tools.diffusion.alphas import read_alphas
 from stylus_gen.tools.diffusion.binding import Target, bind_modules, make_patches, misfit
 from stylus_gen.tools.diffusion.conversion import Convert, Tensors
@@ -53,6 +54,7 @@ def read_adapter(path: Path, sites: Sites, *, base: Family, convert: Convert | N
     the base's, or not even half of its modules found there.
     """
     header = read_header(path)
+    require_adapter(header, path)
     family, reason = sniff_family(header)
     data = path.read_bytes()
     tensors = _load(data)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from stylus_gen.tools.diffusion.keys import DENOISER
 from stylus_gen.tools.diffusion.sites import Site
 from stylus_gen.tools.errors import AdapterRejected
+
+MAX_ALPHA = 1e6
+"""Trainers write up to some thousand; a number of 4,000 digits is no float."""
 
 Alphas = Callable[[Site, int], float | None]
 """Gives the alpha of a module of some rank; ``None`` where the header says nothing, and the scale is then 1."""
@@ -30,14 +33,15 @@ def read_alphas(metadata: Mapping[str, str]) -> Alphas:
     if not isinstance(config, dict):
         raise _damaged("is not a JSON object")
 
+    patterns = {key: _names(value) for key, value in config.items() if key.endswith("alpha_pattern")}
+
     def alpha(site: Site, rank: int) -> float | None:
         prefix = next((p for p in _prefixes(site) if f"{p}lora_alpha" in config), None)
         if prefix is None:
             return None
-        value = _pattern(config.get(f"{prefix}alpha_pattern"), site.module, config[f"{prefix}lora_alpha"])
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise _damaged(f"gives {value!r} as an alpha")
-        return value * math.sqrt(rank) if config.get(f"{prefix}use_rslora") is True else float(value)
+        default = (0, config[f"{prefix}lora_alpha"])
+        value = _number(min(_found(patterns.get(f"{prefix}alpha_pattern", {}), site.module), default=default)[1])
+        return value * math.sqrt(rank) if config.get(f"{prefix}use_rslora") is True else value
 
     return alpha
 
@@ -47,15 +51,27 @@ def _prefixes(site: Site) -> tuple[str, ...]:
     return denoiser if site.component in ("unet", "transformer") else (f"{site.component}.",)
 
 
-def _pattern(pattern: Any, module: str, default: Any) -> Any:
-    """Look a module up among names that peft takes for regular expressions."""
-    names = pattern if isinstance(pattern, dict) else {}
-    for name, value in names.items():
+def _names(pattern: Any) -> dict[str, tuple[int, Any]]:
+    """Read what peft takes for regular expressions as names: each with its place, since the first that fits counts."""
+    names: dict[str, tuple[int, Any]] = {}
+    for place, (name, value) in enumerate(pattern.items() if isinstance(pattern, dict) else ()):
         plain = name.removeprefix("^").removesuffix("$").replace("\\.", ".")
         for known in (plain, plain.removeprefix("text_model.")):
-            if known == module or module.endswith(f".{known}"):
-                return value
-    return default
+            names.setdefault(known, (place, value))
+    return names
+
+
+def _found(names: Mapping[str, tuple[int, Any]], module: str) -> Iterator[tuple[int, Any]]:
+    """Look up a module's name and its ends, as "to_q" of "attn1.to_q"."""
+    parts = module.split(".")
+    ends = (".".join(parts[at:]) for at in range(len(parts)))
+    yield from (names[end] for end in ends if end in names)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_ALPHA:
+        raise _damaged(f"gives {repr(value)[:40]} as an alpha")
+    return float(value)
 
 
 def _damaged(why: str) -> AdapterRejected:

@@ -111,7 +111,7 @@ def _check_size(patch: Patch, site: Site, name: str, sites: Sites, family: Famil
         wanted = "none" if has is None else _times(has.shape)
         raise misfit(family, base, f"its {name} for {site.module!r} is {_times(given)}, the base's is {wanted}")
     lengths = patch.magnitude
-    if lengths is not None and any(m not in (1, n) for m, n in zip(lengths.shape, has.shape, strict=True)):
+    if lengths is not None and not _same_axes(lengths.shape, has.shape):
         raise misfit(family, base, f"its DoRA lengths for {site.module!r} are {_times(lengths.shape)}")
 
 
@@ -124,8 +124,13 @@ def _same_size(given: tuple[int, ...], wanted: torch.Size) -> bool:
     return [n for n in given if n != 1] == [n for n in wanted if n != 1]
 
 
+def _same_axes(lengths: torch.Size, wanted: torch.Size) -> bool:
+    """Say whether lengths can be broadcast to a weight; those of a weight that is no matrix cannot."""
+    return len(lengths) == len(wanted) and all(m in (1, n) for m, n in zip(lengths, wanted, strict=True))
+
+
 def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+    return "×".join(map(str, shape)) or "a single number"
 
 
 def _incomplete(site: Site, why: str) -> AdapterRejected:

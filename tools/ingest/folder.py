@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.contents import require_adapter
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.header import read_header
 from stylus_gen.tools.ingest.hashes import Hashes
@@ -43,6 +44,7 @@ def read_adapter(hashes: Hashes, path: Path, root: Path) -> Iterator[Card | Prob
     where = path.relative_to(root).as_posix()
     try:
         header = read_header(path)
+        require_adapter(header, path)
         sha256, autov3 = hashes.of(path)
     except AdapterRejected as error:
         yield Problem(where, error.message)
