@@ -116,11 +116,23 @@ def headers(draw: random.Random, folder: Path) -> Read:
         size = 2 * (shape[0] * shape[1] if shape else 1)
         content[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
         at += size
-    raw = mutated_json(draw, content)
+    if draw.random() < 0.5:  # the tensors stay sound, so that the metadata are read to their end
+        words = mutate_value(draw, content["__metadata__"])
+        long = {draw.choice(METADATA): draw.choice(FILLERS) * draw.randint(1, 300_000)} if draw.random() < 0.02 else {}
+        content["__metadata__"] = {**words, **long} if isinstance(words, dict) else words
+        raw = json.dumps(content).encode()
+    else:
+        raw = mutated_json(draw, content)
     length = draw.choice((len(raw),) * 20 + (0, len(raw) + 1, 2**40))
     path = folder / "a.safetensors"
     path.write_bytes(struct.pack("<Q", length) + raw + bytes(at))
-    return lambda: header_card(read_header(path), Card(id="f" * 64, model_key="m", name="a"))
+    return lambda: _read_header(path)
+
+
+def _read_header(path: Path) -> None:
+    header = read_header(path)
+    require_adapter(header, path)
+    header_card(header, Card(id="f" * 64, model_key="m", name="a"))
 
 
 MODULES = (
@@ -249,6 +261,8 @@ def _documents(told: Iterable[Card | Problem]) -> None:
     if not cards:
         raise AdapterRejected("no card")
 
+
+FILLERS = ("a,", "[", '{"a":', "<b>", "<!--", "weight 0.8 ", "0.", "😀", "_", '{"a":{"b":1}},')
 
 KINDS: dict[str, Kind] = {
     "civitai notes": Kind(beside(".civitai.info", SITE_VERSION), 200),

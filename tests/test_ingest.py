@@ -36,7 +36,7 @@ def test_a_file_alone_is_read_by_its_header(db: Database, tmp_path: Path) -> Non
 
 
 def test_a_file_that_says_nothing_is_called_by_its_name(db: Database, tmp_path: Path) -> None:
-    adapter(tmp_path / "red fox.safetensors", {"ss_output_name": "None"}, key="mystery.weight")
+    adapter(tmp_path / "red fox.safetensors", {"ss_output_name": "None"}, key="mystery.lora_A.weight")
     run(db, tmp_path / "red fox.safetensors")
     card = get_card(db, "red fox")
     assert (card.name, card.family) == ("red fox", "unknown")

@@ -16,32 +16,36 @@ Support = Literal["full", "partial", "none"]
 
 FAMILIES: tuple[str, ...] = get_args(Family)
 
-# Read in order: the first pattern found in the lower-cased name decides.
+# Read in order: the first pattern found in the lower-cased name decides. "unknown": a base that is no family here,
+# though it may be named after one, or be made like one.
 _NAMES: tuple[tuple[str, Family], ...] = (
     (r"stylus[-_ ]world", "world"),
-    (r"ssd[-_ ]?1b", "unknown"),  # a pruned SDXL: other adapters' shapes do not fit it
+    (r"ssd[-_ ]?1b|segmind|\bvega\b", "unknown"),  # pruned SDXL: other adapters' shapes do not fit it
+    (r"pony[-_ ]?(diffusion)?[-_ ]?v?7(?!\d)|aura[-_ ]?flow", "unknown"),  # Pony V7 is made of AuraFlow
+    (r"flux[._ -]?3(?!\d)|krea[-_ ]?2(?!\d)|longcat|ovis[-_ ]?image|\bbria\b", "unknown"),
+    (r"cogvideo|cogview|mochi|kandinsky|omnigen|ideogram|\bsana(?![a-z])|\banima(?![a-z])|\bcosmos\b", "unknown"),
     (r"pony", "pony"),
     (r"illustrious", "illustrious"),
     (r"noob", "noobai"),
     (r"sdxl|sd[-_ ]?xl|stable[-_ ]diffusion[-_ ]xl|playground", "sdxl"),
-    (r"flux[._ -]?2", "flux2"),
+    (r"chroma(?!tic)", "chroma"),
+    (r"flux[._ -]?2(?!\d)|(?<![a-z])klein(?![a-z])", "flux2"),
     (r"flux", "flux"),
-    (r"chroma", "chroma"),
-    (r"qwen", "qwen"),
     (r"z[-_ ]?image[-_ ]?turbo", "zimage-turbo"),
     (r"z[-_ ]?image", "zimage"),
+    (r"qwen", "qwen"),
     (r"hunyuan", "hunyuan"),
-    (r"wan", "wan"),
+    (r"(?<![a-z])wan(?![a-z])|(?<![a-z])wan(video|x)", "wan"),
     (r"ltx", "ltx"),
-    (r"lumina", "lumina"),
+    (r"(?<![a-z])lumina(?![a-z])|neta[-_ ]?(yume|lumina)", "lumina"),
     (r"hidream", "hidream"),
     (r"kolors", "kolors"),
     (r"pixart", "pixart"),
-    (r"cascade|wuerstchen", "cascade"),
-    (r"\bsvd\b|stable[-_ ]video", "svd"),
+    (r"stable[-_ ]?cascade|(?<![a-z])cascade(?![a-z])|wuerstchen", "cascade"),
+    (r"(?<![a-z])svd(?![a-z])|stable[-_ ]video", "svd"),
     (r"sd[-_ ]?v?3|stable[-_ ]diffusion[-_ ]?v?3", "sd3"),
-    (r"sd[-_ ]?v?2|stable[-_ ]diffusion[-_ ]?v?2|^v2", "sd2"),
-    (r"sd[-_ ]?v?1|stable[-_ ]diffusion[-_ ]?v?1|^v1", "sd15"),
+    (r"sd[-_ ]?v?2|stable[-_ ]diffusion[-_ ]?v?2|^v2(?![a-z0-9])", "sd2"),
+    (r"sd[-_ ]?v?1|stable[-_ ]diffusion[-_ ]?v?1|^v1(?![a-z0-9])", "sd15"),
 )
 
 TITLES: dict[Family, str] = {
@@ -60,12 +64,36 @@ _PARTIAL: frozenset[tuple[str, str]] = frozenset(
 )
 
 
-def family_of(base_model: str | None) -> Family:
-    """Name the family of a base model as people write it ("SD 1.5", "sdxl_base_v1-0"); "unknown" if unsure."""
+# Families whose tensors have the same names and sizes throughout.
+_SHARED: tuple[frozenset[str], ...] = (
+    frozenset({*_SDXL_KIN, "kolors"}),
+    frozenset({"zimage", "zimage-turbo"}),
+    frozenset({"sd2", "svd"}),
+)
+_ALIKE = frozenset({"flux", "flux2", "chroma", "hunyuan", "qwen"})  # some of their tensors have
+
+
+def named_family(base_model: str | None) -> Family | None:
+    """Name the family of a base model as people write it ("SD 1.5", "sdxl_base_v1-0").
+
+    "unknown" is a base that is no family here, ``None`` is no base at all.
+    """
     name = (base_model or "").strip().lower()
     if name in FAMILIES:
-        return name  # type: ignore[return-value]
-    return next((family for pattern, family in _NAMES if re.search(pattern, name)), "unknown")
+        return name if name != "unknown" else None  # type: ignore[return-value]
+    return next((family for pattern, family in _NAMES if re.search(pattern, name)), None)
+
+
+def family_of(base_model: str | None) -> Family:
+    """Name the family of a base model as people write it; "unknown" if unsure."""
+    return named_family(base_model) or "unknown"
+
+
+def share_shape(told: str, shape: str, *, partly: bool = False) -> bool:
+    """Say whether tensors that look like one family's may be another's; ``partly``: if only some of it was seen."""
+    if told == shape or (partly and {told, shape} <= _ALIKE):
+        return True
+    return any({told, shape} <= shared for shared in _SHARED)
 
 
 def support(adapter: str, base: str) -> Support:

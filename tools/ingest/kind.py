@@ -30,18 +30,23 @@ _TAGS: tuple[tuple[Kind, frozenset[str]], ...] = (
     ("object", frozenset({"object", "weapon", "food", "vehicles", "animals", "car", "mecha"})),
 )
 
-_SLIDER = re.compile(r"\bsliders?\b", re.IGNORECASE)
+_SLIDER = re.compile(r"sliders?\b", re.IGNORECASE)
 _STYLE = re.compile(r"\bstyles?\b", re.IGNORECASE)
 # Distilled few-step adapters. "Turbo" and "Lightning" alone are bases, or thunderstorms.
 _ACCELERATOR = re.compile(
     r"\b(lcm|dmd2?|tcd)\b|\bhyper[- _]?(sd|flux)|\b(sd|sdxl|xl|flux|qwen|wan)[\w.\- ]{0,12}(lightning|turbo)"
-    r"|\b(lightning|turbo|hyper)\W+(lora|\d)|\b\d+[- ]?steps?\b",
+    r"|\b(lightning|turbo|hyper)\W+(lo ?ra|\d)|\b\d+[- ]?steps?\b",
     re.IGNORECASE,
 )
 
 
+# Where words meet in a file's name: at "_", and at capitals, as in "sdxlLCM" and "LCMLoRA".
+_SEAM = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 def kind_of(name: str, tags: Sequence[str]) -> Kind:
     """Tell the kind; "unknown" where neither says."""
+    name = _SEAM.sub(" ", name)
     lowered = {tag.lower() for tag in tags}
     if _SLIDER.search(name) or lowered & {"slider", "sliders"}:
         return "slider"

@@ -33,7 +33,7 @@ from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.text import clean_line, plain_text, says_nothing
 from stylus_gen.tools.ingest.trained import trained_tags, trained_words
 from stylus_gen.tools.ingest.weight import author_weight, to_weight
-from stylus_gen.tools.sniff import family_of_metadata, family_of_tensors
+from stylus_gen.tools.sniff import family_of_metadata, family_of_tensors, sniff_family
 from stylus_gen.tools.stem import is_anyones, stem_of
 
 Told = list[tuple[Card, str] | Problem]
@@ -49,8 +49,9 @@ def header_card(header: Header, file: Card) -> Told:
     text = (meta.get("modelspec.description", ""), hint, meta.get("ss_training_comment", ""))
     description = _texts(text)
     weight = author_weight(description)
-    family, _ = family_of_tensors(header)
+    shape = family_of_tensors(header)
     hinted, _ = family_of_metadata(header)
+    sniffed, _ = sniff_family(header)
     card = file.model_copy(
         update={
             "name": name,
@@ -59,7 +60,7 @@ def header_card(header: Header, file: Card) -> Told:
             "kind": kind_of(name, tags),
             "creator": _first(meta, "modelspec.author")[:100],
             "base_model": _first(meta, "ss_base_model_version", "modelspec.architecture"),
-            "family": hinted,
+            "family": hinted if hinted and sniffed != "unknown" else "unknown",
             "trigger_groups": trigger_groups(trained_words(meta)),
             "weight": weight.value if weight else None,
             "weight_source": "author" if weight else None,
@@ -69,7 +70,8 @@ def header_card(header: Header, file: Card) -> Told:
             "created_at": _first(meta, "modelspec.date")[:40] or None,
         }
     )
-    return [(card, "header"), (_blank(file).model_copy(update={"family": family}), "tensors")]
+    seen = _blank(file).model_copy(update={"family": shape.guess if sniffed != "unknown" else "unknown"})
+    return [(card, "header"), (seen, "tensors" if len(shape.families) == 1 else "guess")]
 
 
 def json_card(note: Any, file: Card) -> Told:

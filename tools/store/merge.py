@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from stylus_gen.tools.card import Card, Example, Licence, Stats
-from stylus_gen.tools.families import support
+from stylus_gen.tools.families import share_shape
 
 Told = dict[str, tuple[Any, str]]
 
-# Rising authority. "tensors" is a family read off the tensors' names and shapes, see `_family`.
-AUTHORITY = ("tensors", "header", "a1111", "lora-manager", "civitai", "user")
+# Rising authority. "tensors" is a family read off the tensors' names and shapes, "guess" one of several that they fit.
+AUTHORITY = ("guess", "tensors", "header", "a1111", "lora-manager", "civitai", "user")
+SHAPES = AUTHORITY[:2]
 BLOCKED = 32
 WEIGHT_AUTHORITY = (None, "default", "kind", "author", "examples", "user")
 
@@ -58,8 +59,10 @@ def merge(old: Told, new: Told, *, fill_only: bool = False) -> Told:
 
 def _believed(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
     """Say whether the new word of a field replaces the old."""
-    if field == "family" and (old[1] == "tensors") != (new[1] == "tensors") and _contradict(old[0], new[0]):
-        return new[1] == "tensors"
+    if field == "family" and (old[1] in SHAPES) != (new[1] in SHAPES):
+        shape, word = (old, new) if old[1] in SHAPES else (new, old)
+        if not share_shape(word[0], shape[0], partly=shape[1] == "guess"):
+            return new is shape
     if field == "weight":
         ranks = [WEIGHT_AUTHORITY.index(told[0][1]) for told in (old, new)]
         if ranks[0] != ranks[1]:
@@ -71,11 +74,6 @@ def _strictness(told: tuple[int, str]) -> tuple[int, int, int, int]:
     """Rank levels of safety: blocked first, then by the mildest picture there is; True is stricter than False."""
     level = int(told[0])
     return level & BLOCKED, level & -level, level, authority(told[1])
-
-
-def _contradict(a: str, b: str) -> bool:
-    """Say whether two families cannot share tensors: an SDXL-shaped file may well be for Pony, but not for SD 1.5."""
-    return support(a, b) == "none"
 
 
 def tell(card: Card, level: dict[str, Any], source: str) -> Told:
