@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import check_recipe
+from stylus_gen.tools.contents import require_adapter
 from stylus_gen.tools.diffusion.recipe import read_recipe
 from stylus_gen.tools.errors import AdapterRejected, StylusError
 from stylus_gen.tools.header import read_header
