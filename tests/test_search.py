@@ -281,3 +281,49 @@ def test_a_file_s_own_stem_finds_it_unless_it_is_anyone_s(db: Database, tmp_path
     assert found[0].name == "Brass Bird" and found[0].score > 0.9
     assert search(db, "a steampunk owl")[0].score < 0.9
     assert not [c for c in search(db, "last") if c.name == "Night Train" and c.score > 0.1]
+
+
+def pets(db: Database, folder: Path) -> None:
+    """Stock adapters of things, enough for a word's rarity to say something."""
+    things = ["Dog", "Burger", "Wolves", "Ice Cream Cone", "Geese", "Volcano", "Puppy", "Penguin", "Box"]
+    rest = [f"Thing {i}" for i in range(40)]
+    stock(db, folder, [model(i, n, tags=["object"], triggers=[n.lower()]) for i, n in enumerate(things + rest, 1)])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("two dogs", "Dog"),
+        ("a wolf in the snow", "Wolves"),
+        ("ice cream cones", "Ice Cream Cone"),
+        ("a goose on a hill", "Geese"),
+        ("three volcanoes at night", "Volcano"),
+        ("puppies", "Puppy"),
+        ("Penguins (cute:1.2)", "Penguin"),
+        ("boxes", "Box"),
+    ],
+)
+def test_a_name_in_its_other_number_finds_its_adapter_and_is_no_surer_than_an_exact_one(
+    db: Database, tmp_path: Path, prompt: str, name: str
+) -> None:
+    pets(db, tmp_path)
+    exact = search(db, name)[0]
+    found = search(db, prompt)[0]
+    assert (found.name, exact.name) == (name, name)
+    assert 0.2 <= found.score <= exact.score + 0.001
+
+
+def test_an_exact_name_comes_before_the_same_in_its_other_number(db: Database, tmp_path: Path) -> None:
+    things = ["Dog", "Dogs", "Burger", "Penguin"]
+    stock(db, tmp_path, [model(i, n, tags=["object"], triggers=[n.lower()]) for i, n in enumerate(things, 1)])
+    assert names(db, "two dogs")[:2] == ["Dogs", "Dog"]
+    assert names(db, "a dog")[:2] == ["Dog", "Dogs"]
+
+
+def test_a_plural_in_a_description_is_not_the_name(db: Database, tmp_path: Path) -> None:
+    pets(db, tmp_path)
+    told = model(
+        90, "Nothing", tags=["object"], triggers=["nothing"], description="It was made for burgers of all sorts."
+    )
+    stock(db, tmp_path, [told])
+    assert "description" not in next(c for c in search(db, "a burger", limit=99) if c.name == "Nothing").evidence

@@ -9,6 +9,7 @@ from stylus_gen.tools.families import TITLES, family_of
 from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHING, FUNCTION, PEOPLE, POSE
 from stylus_gen.tools.negation import affirmed, bare, negated
 from stylus_gen.tools.plan import Candidate, Concept
+from stylus_gen.tools.plurals import other_numbers
 from stylus_gen.tools.prune import stem
 from stylus_gen.tools.triggers import clean_text, has_words, plain
 from stylus_gen.tools.weights import recommend_weight
@@ -90,7 +91,7 @@ def is_named(candidate: Candidate, prompt: str) -> bool:
     groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
     name = [word for word in stem(candidate.name).split() if word not in _EMPTY and not word.isdigit()]
     for words in (*groups, name):
-        said = [word for word in words if has_words(prompt, word)]
+        said = [word for word in words if _says_phrase(prompt, word)]
         if len(said) >= len(words) / 2 and not all(map(_is_everyday, said)):
             return True
     return False
@@ -118,7 +119,13 @@ def _excludes_name(candidate: Candidate, span: str, wanted: str) -> bool:
 def _says(text: str, word: str) -> bool:
     """Tell whether a text says a word of a name, in the singular or the plural, alone or after a hyphen."""
     said = plain(text.replace("-", " ")).split()
-    return any(form in said for form in (word, f"{word}s", word.removesuffix("s")))
+    return any(form in said for form in (word, *other_numbers(word)))
+
+
+def _says_phrase(prompt: str, words: str) -> bool:
+    """Tell whether a prompt says words, the last one in either number."""
+    rest, space, last = words.rpartition(" ")
+    return any(has_words(prompt, rest + space + word) for word in (last, *other_numbers(last)))
 
 
 def _is_everyday(words: str) -> bool:

@@ -34,6 +34,8 @@ B = np.array([0.75, 0.75, 0.75, 0.75, 0.75, 0.75, 0.4, 0.75], np.float32)
 MEAN_WORDS = np.array([1, 4, 7, 8, 6, 60, 110, 4], np.float32)
 # BM25F's weights, fields in document.py's order.
 FIELD_WEIGHT = np.array([0, 3, 3, 1.5, 0, 0.5, 2.0, 3], np.float32)
+NAMING = (NAME, TRIGGER)
+"""The fields that a word in its other number speaks for, in order."""
 UNSHARED = 5.0
 """The idf that an example's words weigh, in its Jaccard similarity, if the prompt does not say them."""
 
@@ -42,14 +44,18 @@ UNSHARED = 5.0
 class Query:
     """A prompt as numbers: its tokens; its words, sorted, each with its idf and 1 / (adapters that are named so).
 
-    The first query is the whole prompt. ``masks`` is (queries, words); ``texts`` are the words as said.
+    The first query is the whole prompt. ``masks`` is (queries, words); ``texts`` are the words as said. A word in its
+    other number ("dog" of a prompt that says "dogs") is one too: it has less ``worth``, and speaks for names and
+    trigger words alone. ``said`` is the idf of all that a query says.
     """
 
     tokens: NDArray[np.uint32]
     words: NDArray[np.uint32]
     idf: Floats
     sole: Floats
+    worth: Floats
     masks: Flags
+    said: Floats
     texts: NDArray[np.object_]
 
 
@@ -76,6 +82,8 @@ def share(bodies: Sequence[bytes], query: Query) -> Shared:
     field = stream[starts].astype(np.int64)
     length = np.diff(starts, append=len(stream)) - 1
     at, place = _shared_tokens(stream, query.words)
+    spoken = (query.worth[place] == 1) | _among(field[unit_of[at]], np.array(NAMING))
+    at, place = at[spoken], place[spoken]
     unit = unit_of[at]
     words = np.zeros((len(starts), len(query.words)), np.float32)
     words[unit, place] = 1
@@ -100,7 +108,7 @@ def measure(shared: Shared, query: Query, cosine: Floats, downloads: Floats) -> 
 
     Examples, phrasing and meaning are of the prompt as a whole; for a concept they are zero.
     """
-    idf = query.masks * query.idf
+    idf = query.masks * query.idf * query.worth
     features = np.zeros((len(idf), len(cosine), len(NAMES)), np.float32)
     for column, values in enumerate((*_bm25(shared, idf), *_phrases(shared, query))):
         features[:, :, column] = values
@@ -176,8 +184,8 @@ def _phrases(shared: Shared, query: Query) -> list[Floats]:
     phrases = np.maximum(np.bincount(owner, minlength=documents), 1)
     share = np.stack([np.bincount(owner, row, documents) for row in full]) / phrases
     name = (shared.tf[:, NAME] > 0).astype(np.float32)
-    named = masks @ name.T / np.maximum(shared.lengths[:, NAME], 1)
-    own, telling = query.sole, query.sole * query.idf
+    named = np.minimum((masks * query.worth) @ name.T / np.maximum(shared.lengths[:, NAME], 1), 1)
+    own, telling = query.sole * query.worth, query.sole * query.worth * query.idf
     own_name, telling_name = (named * _best_word(name, masks * weight) for weight in (own, telling))
     own_trigger, telling_trigger = (
         _best_unit(full * _best_word(words, masks * weight), owner, documents) for weight in (own, telling)
@@ -185,7 +193,7 @@ def _phrases(shared: Shared, query: Query) -> list[Floats]:
     files, stems, full = _said_in_full(shared, masks, STEM)
     soles = full * _best_word(stems, masks * own)
     own_stem, telling_stem = (_best_unit(v, files, documents) for v in (soles, soles * ((masks * query.idf) @ stems.T)))
-    whole = (masks @ query.idf)[:, None] + 1e-9
+    whole = query.said[:, None] + 1e-9
     said = np.maximum(np.maximum(telling_name, telling_trigger), telling_stem) / whole
     return [share, named, own_name, np.maximum(own_trigger, own_stem), said]
 
@@ -219,7 +227,7 @@ def _examples(shared: Shared, query: Query) -> Floats:
     """
     at = np.flatnonzero(shared.field == EXAMPLE)
     unshared = UNSHARED * np.maximum(shared.length[at] - shared.words[at].sum(1), 0)
-    whole = query.idf @ query.masks[0] + unshared + 1e-9
+    whole = query.said[0] + unshared + 1e-9
     neighbours = shared.pairs[at] / 2
     with np.errstate(invalid="ignore"):  # BLAS may raise the flag for lanes that it pads; all numbers here are finite
         likeness = shared.words[at] @ query.idf + shared.exact[at] + neighbours

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.plan import Concept
+from stylus_gen.tools.plurals import other_numbers
 from stylus_gen.tools.search import recall
 from stylus_gen.tools.search.document import NAMED, TRIGGER
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
@@ -38,6 +39,8 @@ BY_WORDS = 900
 BY_CONCEPT = 60
 BY_MEANING = 60
 BY_CREATORS = 120
+OTHER_NUMBER = 0.6
+"""What a word is worth that names an adapter in its other number: "dogs" for Dog."""
 BEST = 15
 """Documents whose creators are looked at: people prompt as their own examples do."""
 
@@ -91,7 +94,7 @@ def gather(
         # The arithmetic of the embedding leaves the interpreter free for the words.
         embedding = worker.submit(vectors_of, embedder, [prompt[:EMBEDDED_LENGTH]])
         readings = [read(prompt, MAX_WORDS), *(read(concept.text, 32) for concept in concepts[:MAX_CONCEPTS])]
-        frequencies = recall.count_words(conn, {word for reading in readings for word in _said(reading)})
+        frequencies = recall.count_words(conn, {word for reading in readings for word in _sought(reading)})
         close = {
             word: rows
             for word in recall.unknown_words(frequencies, readings[0].words)
@@ -114,22 +117,43 @@ def _said(reading: Reading) -> set[str]:
     return {*reading.words, *joined(reading.words)}
 
 
+def _sought(reading: Reading) -> set[str]:
+    return _said(reading).union(*map(other_numbers, reading.words))
+
+
+def _others(reading: Reading, frequencies: Frequencies) -> set[str]:
+    return set().union(*(recall.others_of(frequencies, word) for word in reading.words)) - _said(reading)
+
+
 def _keys(frequencies: Frequencies, readings: Sequence[Reading]) -> set[int]:
     keys: set[int] = set()
     for reading, budget in zip(readings, [BY_WORDS] + [BY_CONCEPT] * len(readings), strict=False):
-        keys |= recall.choose_keys(frequencies, _said(reading), budget)
+        keys |= recall.choose_keys(frequencies, _said(reading), _others(reading, frequencies), budget)
     return keys
 
 
 def _query(readings: Sequence[Reading], frequencies: Frequencies, misspelt: Collection[str]) -> Query:
     said = [_said(reading) for reading in readings]
-    known = {word for word in set().union(*said) if frequencies.of(word)} | set(misspelt)
+    spoken = set().union(*said)
+    others = [_others(reading, frequencies) for reading in readings]
+    known = {word for word in spoken.union(*others) if frequencies.of(word)} | set(misspelt)
     words = sorted(known, key=word_number)
+    idf = np.array([frequencies.idf(word) for word in words], np.float32)
+    worth = np.array([1 if word in spoken else OTHER_NUMBER for word in words], np.float32)
+    # What is said in a number that nobody knows is said all the same.
+    instead = {o for word in spoken if not frequencies.of(word) for o in recall.others_of(frequencies, word)}
+    weighs = np.array([word in spoken or word in instead for word in words], bool)
+    masks = np.array(
+        [[word in part or word in other for word in words] for part, other in zip(said, others, strict=True)], bool
+    )
+    masks = masks.reshape(len(said), len(words))
     return Query(
         tokens=readings[0].tokens,
         words=np.array([word_number(word) for word in words], np.uint32),
-        idf=np.array([frequencies.idf(word) for word in words], np.float32),
+        idf=idf,
         sole=np.array([1 / max(1, frequencies.documents.get(key_of(word, NAMED), 1)) for word in words], np.float32),
-        masks=np.array([[word in part for word in words] for part in said], bool).reshape(len(said), len(words)),
+        worth=worth,
+        masks=masks,
+        said=masks @ (idf * weighs),
         texts=np.array(words, object),
     )

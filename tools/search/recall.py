@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,9 @@ from pgvector import HalfVector
 from psycopg import sql
 
 from stylus_gen.tools.families import usable_families
+from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE
 from stylus_gen.tools.plan import Policy
+from stylus_gen.tools.plurals import other_numbers
 from stylus_gen.tools.search.document import MISSPELT, NAMED, TOLD, USED, USUAL
 from stylus_gen.tools.search.index import COUNT
 from stylus_gen.tools.search.nearest import distance
@@ -25,6 +28,8 @@ from stylus_gen.tools.store.database import Connection
 LEVELS = (NAMED, USUAL, USED, TOLD)
 # What a word is worth at each level, of its idf.
 WORTH = {NAMED: 1.0, USUAL: 0.8, USED: 0.6, TOLD: 0.3}
+
+_LOOKS = APPEARANCE | BOILERPLATE
 
 MAX_UNKNOWN = 5
 """Words that nobody uses, whose neighbours are looked up."""
@@ -80,17 +85,18 @@ def count_words(conn: Connection, words: Iterable[str]) -> Frequencies:
     return Frequencies(found.pop(COUNT, 0), found)
 
 
-def choose_keys(frequencies: Frequencies, words: Collection[str], budget: int) -> set[int]:
-    """Choose the keys that say most, so that the documents they bring in stay within the budget."""
+def choose_keys(frequencies: Frequencies, words: Collection[str], others: Collection[str], budget: int) -> set[int]:
+    """Choose the keys that say most, so that the documents they bring in stay within the budget.
+
+    ``others`` are words in their other number, which are looked up in names alone, and where there is room for them.
+    """
     offers = []
-    for word in set(words):
-        idf = frequencies.idf(word)
-        for level in LEVELS:
-            key = key_of(word, level)
-            if key in frequencies.documents:
-                offers.append((WORTH[level] * idf, key, frequencies.documents[key]))
+    for word, level in (*product(words, LEVELS), *product(others, (NAMED,))):
+        key = key_of(word, level)
+        if key in frequencies.documents:
+            offers.append((word in words, WORTH[level] * frequencies.idf(word), key, frequencies.documents[key]))
     chosen: set[int] = set()
-    for _, key, documents in sorted(offers, reverse=True):
+    for *_, key, documents in sorted(offers, reverse=True):
         if documents <= budget:
             chosen.add(key)
             budget -= documents
@@ -145,9 +151,18 @@ def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float
     return _rows(conn, where, sql.SQL("true"), [HalfVector(vector), limit], order)
 
 
+def others_of(frequencies: Frequencies, word: str) -> set[str]:
+    """List a word's other numbers that are somebody's name or trigger word; looks, such as lips, are too common."""
+    others = other_numbers(word)
+    if not _LOOKS.isdisjoint({word, *others}):
+        return set()
+    return {other for other in others if key_of(other, NAMED) in frequencies.documents}
+
+
 def unknown_words(frequencies: Frequencies, words: Iterable[str]) -> list[str]:
-    """List words that no document holds and that are long enough to be misspelt, the longest first."""
-    unknown = {word for word in words if len(word) >= SHORTEST_MISSPELT and not frequencies.of(word)}
+    """List words that no document holds in either number and that are long enough to be misspelt, the longest first."""
+    long = {word for word in words if len(word) >= SHORTEST_MISSPELT}
+    unknown = {word for word in long if not frequencies.of(word) and not others_of(frequencies, word)}
     return sorted(unknown, key=lambda word: (-len(word), word))[:MAX_UNKNOWN]
 
 
