@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stylus_gen.tools.a1111 import Use, read_a1111, split_parts
+from stylus_gen.tools.a1111 import Use, read_a1111, split_parts, without_tags
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import Report, check_recipe, uses_of
 from stylus_gen.tools.errors import BadRequest
@@ -132,3 +132,8 @@ def test_a_name_of_several_adapters_is_not_called_missing() -> None:
 def test_a_recipe_of_too_many_adapters_is_refused() -> None:
     with pytest.raises(BadRequest, match="101 adapters"):
         check("a fox", *[Use("fox", 0.1)] * 101)
+
+
+@pytest.mark.parametrize("tags", ["<lora:a:1> <lora:b:1>", "<lora:a:1>, <lyco:b>", "<lora:a><lora:b>"])
+def test_tags_that_stand_together_are_all_taken_out(tags: str) -> None:
+    assert without_tags(f"a fox, {tags}, in snow") == "a fox, in snow"

@@ -22,7 +22,7 @@ class LoraTag(NamedTuple):
 
 
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet)\s*:", re.IGNORECASE)
-_WHOLE_TAG = re.compile(r"(?<!\s)\s*<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>\s*,?\s*", re.IGNORECASE)
+_WHOLE_TAG = re.compile(r"(?:(?<!\s)\s+)?(?:<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>\s*,?\s*)+", re.IGNORECASE)
 _NEGATIVE = re.compile(r"(negative prompt)\s*:", re.IGNORECASE)
 _FIELD = re.compile(r'(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # A1111's own, empty quotes allowed
 # A field that only a program writes. People lose line breaks when they paste; within a line it must have its number.
