@@ -5,9 +5,8 @@ The clients' errors are OpenAI's classes, which litellm's subclass as well.
 
 from __future__ import annotations
 
-import queue
 import socket
-import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,10 +14,11 @@ import openai
 from langchain_core.messages import AIMessage
 
 from stylus_gen.agent.planner import ModelFailed
+from stylus_gen.tools.deadline import within
 from stylus_gen.tools.errors import Unavailable
 
 # What the client libraries raise over an answer that is not what the protocol promises (no choices, null, half a JSON).
-_BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, openai.APIError)
+_BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, openai.APIError)
 
 
 WAIT = 1.0
@@ -32,26 +32,17 @@ class Refused(Exception):
 def call_model(seconds: float, ask: Callable[[], Any]) -> AIMessage:
     """Call a model and wait at most ``seconds``.
 
-    The call runs in a thread of its own, because a client's time-out is per read: a server that sends a byte a second
-    would hold us for ever. Raises ModelFailed where another try may help, Refused, and Unavailable for the user.
+    Raises ModelFailed where another try may help, Refused, and Unavailable for the user.
     """
-    box: queue.SimpleQueue[AIMessage | Exception] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            box.put(ask())
-        except Exception as error:  # handed over and sorted below, in the caller's thread
-            box.put(error)
-
-    threading.Thread(target=work, name="chat model", daemon=True).start()
+    started = time.monotonic()
     try:
-        answer = box.get(timeout=max(seconds, 0))
-    except queue.Empty:
-        raise ModelFailed(f"the model did not answer within the {seconds:.1f} s that were left") from None
-    if isinstance(answer, AIMessage):
-        return answer
-    assert isinstance(answer, Exception), f"a chat model answered with {type(answer)}"
-    raise _sorted(answer) from answer
+        answer = within(seconds, ask)
+    except Exception as error:  # sorted by what to do next; what is not the model's fault is raised as it is
+        if isinstance(error, TimeoutError) and time.monotonic() - started >= seconds:
+            raise ModelFailed(f"the model did not answer within the {seconds:.1f} s that were left") from None
+        raise _sorted(error) from error
+    assert isinstance(answer, AIMessage), f"a chat model answered with {type(answer)}"
+    return answer
 
 
 def _sorted(error: Exception) -> Exception:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.state import Mode
+from stylus_gen.tools.address import read_address
 from stylus_gen.tools.errors import BadRequest, Unavailable
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def open_planner(
     from stylus_gen.agent.speak import chat_planner
 
     model = open_chat_model(name, base_url=base_url, api_key=api_key)
-    return chat_planner(model, name, {} if modes is None else modes, f"{name} {base_url or ''}".strip())
+    server = read_address(base_url).public if base_url else ""
+    return chat_planner(model, name, {} if modes is None else modes, f"{name} {server}".strip())
 
 
 def open_chat_model(name: str, *, base_url: str | None = None, api_key: str | None = None) -> BaseChatModel:
@@ -54,6 +56,8 @@ def open_chat_model(name: str, *, base_url: str | None = None, api_key: str | No
         raise BadRequest(f"the model is {name!r}; expected openai:NAME, litellm:NAME or offline")
     if not remote_allowed and urlsplit(base_url or "").hostname not in ("127.0.0.1", "localhost", "::1"):
         raise Unavailable(f"{name!r} is not on this machine, and model calls that leave it are switched off")
+    if base_url:
+        read_address(base_url)
     from langchain.chat_models import init_chat_model
 
     options = _litellm(name, base_url, api_key) if provider == "litellm" else _openai(name, base_url, api_key)

@@ -21,7 +21,7 @@ from stylus_gen.tools.candidate import candidate_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.masks import pick_masks
-from stylus_gen.tools.plan import Assignment, Concept, MaskRow, Plan, Record
+from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Concept, MaskRow, Plan, Record
 from stylus_gen.tools.prune import Choice
 from stylus_gen.tools.triggers import plain
 from stylus_gen.tools.weights import STRENGTH_BUDGET, strength
@@ -81,7 +81,7 @@ class Count(Record):
     """Draw so many images."""
 
     action: Literal["images"] = "images"
-    images: int = Field(ge=1, le=64)
+    images: int = Field(ge=1, le=MAX_IMAGES)
 
 
 class Remove(Record):

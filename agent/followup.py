@@ -11,7 +11,7 @@ from stylus_gen.agent.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, W
 from stylus_gen.agent.planner import ModelFailed
 from stylus_gen.agent.revision import read_answer
 from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.plan import Assignment, Plan
+from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Plan
 from stylus_gen.tools.text import readable
 from stylus_gen.tools.triggers import plain
 
@@ -23,8 +23,6 @@ LESS, MORE = 0.7, 1.3
 
 MOST = 1.5
 """Weight above which "more" does not go."""
-
-MOST_IMAGES = 64
 
 _WORDS = r"(?:the |a |an |any |that |this )?(.+)"
 _COUNT = re.compile(r"\b(\d{1,2}) (?:images|pictures|versions|variants)\b")
@@ -82,8 +80,8 @@ def read_followup(plan: Plan, text: str) -> list[Edit]:
 def _clause(plan: Plan, clause: str) -> list[Edit]:
     line = clause.casefold()
     if match := _COUNT.search(line):
-        if not 1 <= int(match[1]) <= MOST_IMAGES:
-            raise BadRequest(f"{match[1]} images cannot be drawn: ask for 1 to {MOST_IMAGES}")
+        if not 1 <= int(match[1]) <= MAX_IMAGES:
+            raise BadRequest(f"{match[1]} images cannot be drawn: ask for 1 to {MAX_IMAGES}")
         return [Count(images=int(match[1]))]
     if match := _SEED.search(line):
         return [Reseed(seed=int(match[1]) % 2**32)]

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
+import re
 from collections import UserDict
 from pathlib import Path
 from typing import get_args
 
 from stylus_gen.agent.state import Mode
+from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.file import make_folder, write_whole
+
+MAX_BYTES = 2**20
+
+_LOGIN = re.compile(r"://[^/\s]*@|[?#]")
+"""A user, a password or a query in an address: a key that holds one is forgotten."""
 
 
 class Modes(UserDict[str, Mode]):
@@ -17,17 +25,32 @@ class Modes(UserDict[str, Mode]):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # absent or cut short: found out again at the cost of one call
-            known = {}
-        self.data = {k: m for k, m in known.items() if m in get_args(Mode)} if isinstance(known, dict) else {}
+        known = _read(path)
+        self.data = {k: m for k, m in known.items() if m in get_args(Mode) and not _LOGIN.search(k)}
+        if any(map(_LOGIN.search, known)):
+            self._write()
 
     def __setitem__(self, key: str, mode: Mode) -> None:
         if self.data.get(key) == mode:
             return
         self.data[key] = mode
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(f".{os.getpid()}.part")
-        beside.write_text(json.dumps(self.data, indent=1), encoding="utf-8")
-        beside.replace(self._path)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            make_folder(self._path.parent)
+            write_whole(self._path, json.dumps(self.data, indent=1))
+        except BadRequest as error:  # it costs one call of the next run, and no plan
+            logging.getLogger(__name__).warning("how the model is spoken to is not remembered: %s", error.message)
+
+
+def _read(path: Path) -> dict[str, Mode]:
+    """Read the file; one that is absent or damaged is found out again at the cost of one call."""
+    try:
+        if not path.is_file():
+            return {}
+        with path.open("rb") as file:
+            known = json.loads(file.read(MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}

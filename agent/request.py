@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from stylus_gen.tools.a1111 import split_parts, without_tags
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import FAMILIES, Family
-from stylus_gen.tools.plan import Budget, Policy, Record
+from stylus_gen.tools.plan import MAX_IMAGES, Budget, Policy, Record
 from stylus_gen.tools.text import MAX_RECIPE, readable
 
 
@@ -17,7 +17,7 @@ class PlanRequest(Record):
     """A prompt and what is fixed about its plan. Adapters in ``pinned`` (ids) are always used, in ``banned`` never."""
 
     prompt: str
-    images: int = Field(default=1, ge=1, le=64)
+    images: int = Field(default=1, ge=1, le=MAX_IMAGES)
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     family: Family
     base: str | None = None

@@ -17,7 +17,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from stylus_gen.agent.call import Refused, call_model
 from stylus_gen.agent.desk import brief, schemas
-from stylus_gen.agent.planner import Planner
+from stylus_gen.agent.planner import ModelFailed, Planner
 from stylus_gen.agent.revision import brief_plan, edit_schema
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import Mode, State
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 
 NEXT: dict[Mode, Mode] = {"tools": "schema", "schema": "json"}
 """What to try where a way does not work."""
+
+MAX_ANSWER = 50_000
+"""Characters of an answer that are read: many times what `ANSWER` tokens make."""
+
+MAX_DEPTH = 20
+
+TRIES = 200
+"""Braces of an answer that may begin its JSON object."""
 
 ECHO = 600
 """Characters of a bad answer that are shown to the model again."""
@@ -77,6 +85,7 @@ def ask(model: BaseChatModel, mode: Mode, question: Question, seconds: float) ->
         if mode not in NEXT:
             raise Unavailable(f"{refused}, in every form; check STYLUS_MODEL and the server's log") from None
         return ask(model, NEXT[mode], question, seconds)
+    _require_small(answer)
     native = [{**call, "id": call.get("id") or f"call-{i}"} for i, call in enumerate(answer.tool_calls)]
     calls = native or _parsed(answer.text, [tool["function"]["name"] for tool in question.tools])
     return AIMessage(
@@ -85,6 +94,31 @@ def ask(model: BaseChatModel, mode: Mode, question: Question, seconds: float) ->
         usage_metadata=answer.usage_metadata or _estimate(messages, answer.text + json.dumps(calls)),
         response_metadata={"mode": mode if native or (calls and mode != "tools") else NEXT.get(mode, mode)},
     )
+
+
+def _require_small(answer: AIMessage) -> None:
+    """Refuse an answer that nobody could mean, before time is spent on reading it."""
+    held = [call["args"] for call in answer.tool_calls]
+    if len(answer.text) > MAX_ANSWER or not is_small(held, MAX_ANSWER, MAX_DEPTH):
+        raise ModelFailed(f"the model's answer has more than {MAX_ANSWER:,} characters or {MAX_DEPTH} levels")
+
+
+def is_small(value: Any, most: int, depth: int) -> bool:
+    """Tell whether a JSON value has at most ``most`` characters, about, and ``depth`` levels; without recursion."""
+    level, size = [value], 0
+    for _ in range(depth):
+        below: list[Any] = []
+        for item in level:
+            size += len(item) if isinstance(item, str) else 2
+            if isinstance(item, dict):
+                size += sum(map(len, item))
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below or size > most:
+            return size <= most
+        level = below
+    return False
 
 
 def _put(model: BaseChatModel, mode: Mode, question: Question) -> tuple[Any, list[BaseMessage]]:
@@ -132,13 +166,17 @@ def _parsed(text: str, names: Sequence[str]) -> list[Any]:
 def _first_object(text: str) -> dict[str, Any] | None:
     decoder = json.JSONDecoder()
     start = text.find("{")
-    while start >= 0:
+    for _ in range(TRIES):
+        if start < 0:
+            return None
         try:
             value, _ = decoder.raw_decode(text, start)
         except ValueError:
             start = text.find("{", start + 1)
-            continue
-        return value if isinstance(value, dict) else None
+        except RecursionError:
+            return None
+        else:
+            return value if is_small(value, MAX_ANSWER, MAX_DEPTH) else None
     return None
 
 

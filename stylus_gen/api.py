@@ -22,7 +22,7 @@ from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family, usable_families
-from stylus_gen.tools.plan import Budget, Candidate, Concept, Plan, Policy
+from stylus_gen.tools.plan import MAX_BYTES, Budget, Candidate, Concept, Plan, Policy
 from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stylus_gen.tools.check import Report
     from stylus_gen.tools.diffusion.recipe import Recipe
     from stylus_gen.tools.embed import Embedder
-    from stylus_gen.tools.generate import RenderSettings, Replayed, Studio
+    from stylus_gen.tools.generate import Limits, RenderSettings, Replayed, Studio
     from stylus_gen.tools.ingest import ImportSummary
     from stylus_gen.tools.search.audit import Audit
     from stylus_gen.tools.store.database import Database
@@ -308,7 +308,11 @@ class Stylus:
     def read_plan(self, path: str | Path) -> Plan:
         """Read a plan that `Plan.model_dump_json` wrote. Raises BadRequest if it is none."""
         try:
-            return Plan.model_validate_json(Path(path).read_bytes())
+            with Path(path).open("rb") as file:
+                text = file.read(MAX_BYTES + 1)
+            if len(text) > MAX_BYTES:
+                raise BadRequest(f"{str(path)!r} is not a plan: it has more than {MAX_BYTES:,} bytes")
+            return Plan.model_validate_json(text)
         except OSError as error:
             raise BadRequest(f"the plan {str(path)!r} cannot be read: {error.strerror}") from None
         except ValidationError as error:
@@ -320,23 +324,22 @@ class Stylus:
         Raises BadRequest before anything is loaded if no base was chosen for the plan's family, or the outputs folder
         cannot be written.
         """
-        from stylus_gen.tools.generate import generate
+        from stylus_gen.tools.file import make_folder
+        from stylus_gen.tools.generate import generate, within_limits
 
         if self.settings.base is None and plan.family != "world":
             raise BadRequest(f"the plan is for {plan.family} and no base is chosen: give --base or set STYLUS_BASE")
-        try:
-            self.settings.outputs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            where = str(self.settings.outputs)
-            raise BadRequest(f"pictures cannot go to {where!r} ({error.strerror}): choose another --out") from None
+        settings = within_limits(self._render_settings(control), self._limits)
+        make_folder(self.settings.outputs)
 
         pictures = generate(
             plan,
             studio=self.studio,
             files=self._files(a.adapter_id for a in plan.assignments),
-            settings=self._render_settings(control),
+            settings=settings,
             out_dir=self.settings.outputs,
             progress=self.progress,
+            limits=self._limits,
         )
         drawn = [p for p in pictures if not p.recipe.control]
         return Result(
@@ -348,30 +351,48 @@ class Stylus:
     def replay(self, picture: str | Path) -> Replayed:
         """Make a picture again from the recipe inside it."""
         from stylus_gen.tools.diffusion.recipe import read_recipe
-        from stylus_gen.tools.generate import replay
+        from stylus_gen.tools.generate import replay, within_limits
 
         recipe = read_recipe(Path(picture))
+        within_limits(recipe.settings, self._limits)
         files = self._files(a.adapter_id for a in recipe.plan.assignments)
         return replay(
-            Path(picture), studio=self.studio, files=files, out_dir=self.settings.outputs, progress=self.progress
+            Path(picture),
+            studio=self.studio,
+            files=files,
+            out_dir=self.settings.outputs,
+            progress=self.progress,
+            limits=self._limits,
         )
+
+    @property
+    def _limits(self) -> Limits:
+        from stylus_gen.tools.generate import Limits
+
+        return Limits(steps=self.settings.max_steps, pixels=self.settings.max_pixels)
 
     @cached_property
     def _context(self) -> AgentContext:
         from stylus_gen.agent.context import AgentContext
         from stylus_gen.tools.search import search_adapters
         from stylus_gen.tools.store.adapters import get_cards
+        from stylus_gen.tools.store.database import read_again
 
         self._renew_index()
 
         def search(
             prompt: str, concepts: Sequence[Concept], family: str, policy: Policy, limit: int
         ) -> Mapping[str, Sequence[Candidate]]:
-            return search_adapters(
-                self.database, self.embedder, prompt, concepts, family=family, policy=policy, limit=limit
+            return read_again(
+                lambda: search_adapters(
+                    self.database, self.embedder, prompt, concepts, family=family, policy=policy, limit=limit
+                )
             )
 
-        return AgentContext(search=search, cards=lambda ids: get_cards(self.database, ids), planner=self.planner)
+        def cards(ids: Sequence[str]) -> list[Card]:
+            return read_again(lambda: get_cards(self.database, ids))
+
+        return AgentContext(search=search, cards=cards, planner=self.planner)
 
     def _render_settings(self, control: bool) -> RenderSettings:
         from stylus_gen.tools.generate import render_settings

@@ -60,10 +60,9 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it
 def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
     """Print a plan, and keep it in a file if asked to."""
     if out:
-        try:
-            out.write_text(plan.model_dump_json(indent=2), encoding="utf-8")
-        except OSError as error:
-            raise BadRequest(f"the plan cannot go to {str(out)!r} ({error.strerror}): choose another --out") from None
+        from stylus_gen.tools.file import write_whole
+
+        write_whole(out, plan.model_dump_json(indent=2))
     if as_json:
         return show_json(plan.model_dump(mode="json"))
     from stylus_gen.tables import plan_tables
@@ -246,11 +245,15 @@ def generate(
         else:
             chosen = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative, **wishes)
         result = stylus.generate(chosen, control=control)
+    notes = list(dict.fromkeys(note for recipe in result.recipes for note in recipe.warnings))
+    said = {"warnings": notes}
     if as_json:
-        return show_json({"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]})
+        return show_json(
+            {"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]} | said
+        )
     from stylus_gen.tables import plain, plan_tables
 
-    show(plan_tables(chosen), *(plain(path) for path in result.images))
+    show(plan_tables(chosen), *(plain(f"warning: {note}") for note in notes), *(plain(path) for path in result.images))
 
 
 @app.command()
@@ -264,11 +267,18 @@ def replay(
     with opened(base=base, outputs=out) as stylus:
         again = stylus.replay(picture)
     if as_json:
-        return show_json({"image": str(again.path), "identical": again.identical, "differences": again.differences})
+        return show_json(
+            {
+                "image": str(again.path),
+                "identical": again.identical,
+                "differences": again.differences,
+                "warnings": again.warnings,
+            }
+        )
     from stylus_gen.tables import plain
 
     verdict = "identical" if again.identical else f"not identical: {'; '.join(again.differences)}"
-    show(plain(again.path), plain(verdict))
+    show(plain(again.path), plain(verdict), *(plain(f"warning: {note}") for note in again.warnings))
 
 
 @app.command()

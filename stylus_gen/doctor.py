@@ -7,17 +7,27 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from http.client import HTTPException
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.request import Request, urlopen
 
+from stylus_gen.tools.address import read_address
+from stylus_gen.tools.deadline import within
 from stylus_gen.tools.errors import StylusError
+from stylus_gen.tools.triggers import clean_text
 
 if TYPE_CHECKING:
     from stylus_gen.api import Stylus
     from stylus_gen.settings import Settings
+
+SECONDS = 5.0
+"""How long a model server may take to list its models."""
+
+MAX_BYTES = 2**20
+SHOWN = 20
 
 KEYS = {"openai": "OPENAI_API_KEY"}
 
@@ -45,15 +55,14 @@ def examine(stylus: Stylus) -> list[Finding]:
 def _database(stylus: Stylus) -> Iterator[Finding]:
     kind = "STYLUS_DATABASE_URL" if stylus.settings.database_url else f"embedded in {stylus.settings.home}"
     try:
-        database = stylus.database
+        with stylus.database.pool.connection() as connection:
+            server = connection.execute("SHOW server_version").fetchone()
+            vector = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+            families = connection.execute("SELECT family, count(*) FROM cards GROUP BY 1 ORDER BY 2 DESC").fetchall()
+            here = connection.execute("SELECT count(*) FROM cards WHERE path IS NOT NULL").fetchone()
     except StylusError as error:
         yield Finding("database", "missing", kind, error.message)
         return
-    with database.pool.connection() as connection:
-        server = connection.execute("SHOW server_version").fetchone()
-        vector = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
-        families = connection.execute("SELECT family, count(*) FROM cards GROUP BY 1 ORDER BY 2 DESC").fetchall()
-        here = connection.execute("SELECT count(*) FROM cards WHERE path IS NOT NULL").fetchone()
     yield Finding("database", "ok", f"PostgreSQL {server and server[0]}, pgvector {vector and vector[0]}, {kind}")
     if not families and stylus.settings.base is None and stylus.settings.family in (None, "world"):
         yield Finding("adapters", "note", "none yet", "the small world's are imported when they are first needed")
@@ -80,15 +89,36 @@ def _model(settings: Settings) -> Finding:
 
 
 def _reach(settings: Settings) -> Finding:
-    url = f"{(settings.model_base_url or '').rstrip('/')}/models"
-    secret = settings.model_api_key.get_secret_value() if settings.model_api_key else "none"
     try:
-        with urlopen(Request(url, headers={"Authorization": f"Bearer {secret}"}), timeout=5) as reply:
-            names = [str(m.get("id")) for m in json.load(reply).get("data", [])]
-    except (OSError, ValueError) as error:
-        why = getattr(error, "reason", error)  # urllib wraps the cause
-        return Finding("model", "missing", f"{settings.model} at {url}: {why}", "start the server or mend the address")
-    return Finding("model", "ok", f"{settings.model} at {settings.model_base_url}; it serves {', '.join(names)}")
+        at = read_address(settings.model_base_url or "")
+    except StylusError as error:
+        return Finding("model", "missing", settings.model, error.message)
+    secret = settings.model_api_key.get_secret_value() if settings.model_api_key else "none"
+    request = Request(f"{at.public}/models{at.query}", headers={"Authorization": at.login or f"Bearer {secret}"})
+    try:
+        names = _served(within(SECONDS, lambda: _fetch(request)))
+    except (OSError, HTTPException) as error:
+        why = clean_text(str(getattr(error, "reason", error)), 200)  # urllib wraps the cause
+        to_do = "start the server or mend the address"
+        return Finding("model", "missing", f"{settings.model} at {at.public}/models: {why}", to_do)
+    except (ValueError, RecursionError):
+        detail = f"{settings.model} at {at.public}/models: the answer is no list of models"
+        return Finding("model", "missing", detail, "give the address of an OpenAI-compatible server, often with /v1")
+    return Finding("model", "ok", f"{settings.model} at {at.public}; it serves {', '.join(names) or 'no model'}")
+
+
+def _fetch(request: Request) -> Any:
+    with urlopen(request, timeout=SECONDS) as reply:
+        return json.loads(reply.read(MAX_BYTES))
+
+
+def _served(answer: Any) -> list[str]:
+    """Read the names of models; ValueError where the answer has another form."""
+    models = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(models, list):
+        raise ValueError("no list of models")
+    names = [clean_text(str(model.get("id")), 80) for model in models if isinstance(model, dict)]
+    return names[:SHOWN] + (["…"] if len(names) > SHOWN else [])
 
 
 def _base(stylus: Stylus) -> Finding:

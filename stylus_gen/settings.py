@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     width: int | None = Field(default=None, ge=8)
     height: int | None = Field(default=None, ge=8)
     scheduler: str | None = None
+    max_steps: int = Field(default=150, ge=1, le=1000, description="of one picture, a stranger's recipe included")
+    max_pixels: int = Field(default=2048 * 2048, ge=64, le=4096 * 4096, description="of one picture")
 
 
 def read_settings(**overrides: Any) -> Settings:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
+
+from stylus_gen.tools.file import make_folder, write_whole
 
 CELL = 144  # pixels; small pictures are enlarged to it, large ones reduced
 GAP = 12
@@ -40,6 +43,8 @@ def write_sheet(path: Path, heads: Sequence[str], rows: Sequence[Row]) -> Path:
                 with Image.open(picture) as image:
                     cell = image.convert("RGB").resize((CELL, CELL), Image.Resampling.BICUBIC)
                 sheet.paste(cell, (left + column * (CELL + GAP), top + 2 * LINE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    png = io.BytesIO()
+    sheet.save(png, format="PNG")
+    make_folder(path.parent)
+    write_whole(path, png.getvalue())
     return path

@@ -382,6 +382,38 @@ def test_a_spent_budget_hands_over_to_the_offline_planner(budget: Budget, why: s
     assert any(why in warning for warning in plan.warnings)
 
 
+def raw(body: bytes) -> Turn:
+    return lambda handler, _: handler.send(200, body)
+
+
+DEEP = '{"a":' * 200_000
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        message(DEEP),
+        message("{" * 2_000_000),
+        message("{" * 40_000),
+        message('{"a":' * 9_000),
+        message('{"concepts":' + "[" * 500 + "]" * 500 + "}"),
+        message(calls=[("segment_prompt", DEEP)]),
+        message(calls=[("segment_prompt", '{"concepts":' + "[" * 500 + "]" * 500 + "}")]),
+        message(calls=[("segment_prompt", {"concepts": [{"text": "fox", "kind": "object"}] * 50_000})]),
+        message("x" * 5_000_000),
+        raw(b"[" * 200_000),
+        raw(b'{"choices":' * 200_000),
+    ],
+    ids=range(11),
+)
+def test_an_answer_that_is_too_long_or_too_deep_costs_no_time(turn: Turn) -> None:
+    started = time.monotonic()
+    plan, _ = plan_with(turn)
+    assert time.monotonic() - started < 10
+    assert plan.planner.name == "openai:stub, then offline"
+    assert sorted(names(plan)) == ["Fox", "Snow", "Soft Watercolor"]
+
+
 def test_a_busy_server_is_left_in_peace_as_long_as_it_asks() -> None:
     def busy(handler: Handler, body: Body) -> None:
         handler.send_response(429)

@@ -14,6 +14,7 @@ import pytest
 from stylus_gen.cli import main
 from stylus_gen.tools.search.audit import Audit
 from tests.catalogue import write_catalogue
+from tests.disk import full_disk
 
 
 class Done(NamedTuple):
@@ -433,3 +434,32 @@ def test_index_check_says_whether_the_index_agrees_with_the_cards_and_rebuild_me
     assert "stylus index --rebuild" in done.out
     assert stocked("index", "--rebuild", "--json").json == {**Audit(documents=8)._asdict(), "sound": True}
     assert stocked("index", "--check").code == 0
+
+
+def test_a_full_disk_leaves_the_plan_that_was_there(stocked: Run, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("old")
+    with full_disk(500):
+        done = stocked("plan", "a cat", "--out", "plan.json")
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert "'plan.json' cannot be written" in done.err
+    assert (tmp_path / "plan.json").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"masks": [[]] * 100_000}, "masks: "),
+        ({"prompt": "x" * 400_000}, "prompt: "),
+        ({"negative_prompt": "x" * 400_000}, "negative_prompt: "),
+        ({"warnings": ["x" * 400_000]}, "warnings.0: "),
+        ({"warnings": ["x" * 20_000] * 300}, "more than 4,194,304 bytes"),
+    ],
+)
+def test_a_plan_that_holds_too_much_is_refused_in_a_sentence(
+    stocked: Run, tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    plan = stocked("plan", "a cat", "--json").json
+    (tmp_path / "plan.json").write_text(json.dumps(plan | change))
+    done = stocked("generate", "--plan", "plan.json")
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert says in done.err and len(done.err) < 500

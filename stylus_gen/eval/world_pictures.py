@@ -6,6 +6,7 @@ A run that was interrupted goes on where it stopped, and arms that agree on a pi
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stylus_gen.tools.file import make_folder, write_whole
 from stylus_gen.world.exam import Question
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Easel:
 
     def draw(self, drawings: Sequence[Drawing], progress: Progress) -> None:
         """Draw what has no file yet. Pictures with the same adapters share a batch."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         groups: dict[Weights, dict[Path, tuple[str, int]]] = {}
         for drawing in drawings:
             for seed, path in enumerate(self.paths(drawing)):
@@ -83,9 +85,9 @@ class Easel:
             output_type="pil",
         )
         for image, path in zip(made.images, paths, strict=True):
-            partial = path.with_suffix(".partial")
-            image.save(partial, format="png")
-            partial.replace(path)
+            png = io.BytesIO()
+            image.save(png, format="png")
+            write_whole(path, png.getvalue())
 
     def read(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.float32]:
         """Read drawn pictures: float (drawings, seeds, h, w, 3) in [0, 1]."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylus_gen.eval.scores import NAMES
 from stylus_gen.sheet import Row, write_sheet
+from stylus_gen.tools.file import make_folder, write_whole
 
 if TYPE_CHECKING:
     from stylus_gen.eval.world_pictures import Drawing, Easel
@@ -23,8 +24,8 @@ def write_results(
     out: Path,
 ) -> None:
     """Write ``world.json`` and ``world.png``."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "world.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    make_folder(out)
+    write_whole(out / "world.json", json.dumps(report, indent=1) + "\n")
     asked = [d.question for d in arms["base"]]
     shown = [i for sort in ("style", "unseen", "both", "plain") for i in _spread([q.sort == sort for q in asked])]
     rows = []

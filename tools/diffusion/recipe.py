@@ -7,7 +7,7 @@ used as a path, and no pixel is decoded to reach it.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from pathlib import Path
 from typing import Literal, Self
 
@@ -20,7 +20,8 @@ from stylus_gen.tools.diffusion.png import MAX_TEXT, read_texts, whose
 from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
-from stylus_gen.tools.plan import MaskRow, Plan, Record
+from stylus_gen.tools.file import make_folder, write_whole
+from stylus_gen.tools.plan import MaskRow, Plan, Record, Text
 
 RECIPE_VERSION: Literal[1] = 1
 CHUNK = "stylus_recipe"
@@ -31,9 +32,9 @@ _END = b"\0\0\0\0IEND\xaeB`\x82"
 class AppliedAdapter(Record):
     """One adapter that was merged in. ``matched`` and ``unmatched`` count the modules of its file."""
 
-    adapter_id: str
-    name: str
-    file_name: str
+    adapter_id: Text
+    name: Text
+    file_name: Text
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     autov3: str = Field(pattern=r"^[0-9a-f]{12}$")
     weight: float = Field(ge=-5, le=5)
@@ -53,19 +54,19 @@ class Recipe(Record):
     image: int = Field(ge=0, description="which row of the plan's masks")
     mask: MaskRow
     control: bool = False
-    prompt: str = Field(description="what was given to the model")
-    negative_prompt: str = ""
+    prompt: Text = Field(description="what was given to the model")
+    negative_prompt: Text = ""
     seed: int = Field(ge=0, le=2**63 - 1)
     settings: RenderSettings
-    sampler: str = Field(description="A1111's name of the scheduler")
-    base: str
-    base_fingerprint: str
+    sampler: Text = Field(description="A1111's name of the scheduler")
+    base: Text
+    base_fingerprint: Text
     family: Family
     adapters: tuple[AppliedAdapter, ...] = ()
-    device: str
-    dtype: str
-    versions: dict[str, str] = Field(description="of the libraries, and how many threads")
-    warnings: tuple[str, ...] = ()
+    device: Text
+    dtype: Text
+    versions: dict[Text, Text] = Field(description="of the libraries, and how many threads")
+    warnings: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -109,13 +110,10 @@ def write_picture(image: Image.Image, recipe: Recipe, path: Path) -> None:
     info = PngInfo()
     info.add_text("parameters", recipe.parameters)
     info.add_text(CHUNK, recipe.model_dump_json())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        image.save(part, format="PNG", pnginfo=info)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    png = io.BytesIO()
+    image.save(png, format="PNG", pnginfo=info)
+    make_folder(path.parent)
+    write_whole(path, png.getvalue())
 
 
 def read_recipe(path: Path) -> Recipe:

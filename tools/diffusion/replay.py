@@ -13,6 +13,7 @@ from PIL import Image
 from stylus_gen.tools.diffusion.adapters import same_adapter
 from stylus_gen.tools.diffusion.draw import draw, versions
 from stylus_gen.tools.diffusion.recipe import Recipe, read_recipe, write_picture
+from stylus_gen.tools.diffusion.settings import Limits, above_usual, within_limits
 from stylus_gen.tools.diffusion.studio import Progress, Studio, silent
 from stylus_gen.tools.errors import BadRequest
 
@@ -27,18 +28,26 @@ class Replayed:
     recipe: Recipe
     identical: bool
     differences: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def replay(
-    path: Path, *, studio: Studio, files: Mapping[str, Path], out_dir: Path, progress: Progress = silent
+    path: Path,
+    *,
+    studio: Studio,
+    files: Mapping[str, Path],
+    out_dir: Path,
+    progress: Progress = silent,
+    limits: Limits | None = None,
 ) -> Replayed:
     """Make a picture again from its own recipe, into ``out_dir``, and compare.
 
     On the machine that drew it the bits are the same. The base is the studio's: what a stranger's picture names is
-    compared, never loaded. Raises BadRequest for another base, AdapterRejected for adapters that are not there or are
-    not the same files.
+    compared, never loaded. Raises BadRequest for another base or for settings above the limits, AdapterRejected for
+    adapters that are not there or are not the same files.
     """
     recipe = read_recipe(path)
+    within_limits(recipe.settings, limits or Limits())
     before = _pixels(path)
     if recipe.base_fingerprint != studio.fingerprint:
         raise BadRequest(f"{path.name!r} was made with the base {recipe.base!r}, and {studio.base!r} is not the same")
@@ -50,7 +59,8 @@ def replay(
         with studio.given_back():
             write_picture(draw(now, studio, adapters, lambda step: progress(step, steps, again.name)), now, again)
     after = _pixels(again)
-    return Replayed(again, now, np.array_equal(before, after), _differences(recipe, now, before, after))
+    same, notes = np.array_equal(before, after), above_usual(recipe.settings, studio.defaults)
+    return Replayed(again, now, same, _differences(recipe, now, before, after), notes)
 
 
 def _differences(before: Recipe, now: Recipe, old: _Pixels, new: _Pixels) -> tuple[str, ...]:

@@ -17,6 +17,10 @@ MAX_SIDE = 4096
 """Pixels. A recipe comes from strangers too: no picture may ask for more memory than a GPU has."""
 
 
+FAR = 1.5
+"""How many times the usual is worth a word: 512×768 is common on a base for 512×512."""
+
+
 class RenderSettings(Record):
     """Steps, guidance, size and scheduler of a picture; ``None`` leaves it to the base.
 
@@ -34,6 +38,43 @@ class RenderSettings(Record):
         """Fill what is ``None`` here from ``defaults``."""
         chosen = {name: value for name, value in self.model_dump().items() if value is not None}
         return RenderSettings(**(defaults.model_dump() | chosen))
+
+
+class Limits(Record):
+    """What one picture may cost. A recipe comes from strangers too, and a slip of the finger asks for hours."""
+
+    steps: int = Field(default=150, ge=1, le=1000)
+    pixels: int = Field(default=2048 * 2048, ge=64, le=MAX_SIDE * MAX_SIDE)
+
+
+def within_limits(asked: RenderSettings, limits: Limits) -> RenderSettings:
+    """Give settings back that ask for no more than the limits. Raises BadRequest naming the setting to raise."""
+    width, height, steps = asked.width or 8, asked.height or 8, asked.steps or 1
+    if steps > limits.steps:
+        raise BadRequest(
+            f"{steps:,} steps are asked for and at most {limits.steps:,} are taken: ask for fewer, or set "
+            "STYLUS_MAX_STEPS"
+        )
+    if width * height > limits.pixels:
+        raise BadRequest(
+            f"{width}×{height} pixels are asked for and at most {limits.pixels:,} are drawn: ask for a smaller "
+            "picture, or set STYLUS_MAX_PIXELS"
+        )
+    return asked
+
+
+def above_usual(asked: RenderSettings, usual: RenderSettings) -> tuple[str, ...]:
+    """Say where settings ask for much more than the base is usually asked for; both are complete."""
+    notes = []
+    area, most = (asked.width or 0) * (asked.height or 0), (usual.width or 0) * (usual.height or 0)
+    if area > FAR * most:
+        notes.append(
+            f"{asked.width}×{asked.height} is {area / most:.1f} times the size this base was made for "
+            f"({usual.width}×{usual.height}): it is slow, and things come out twice"
+        )
+    if (asked.steps or 0) > FAR * (usual.steps or 1):
+        notes.append(f"{asked.steps} steps are far more than this base needs ({usual.steps}): it is slow")
+    return tuple(notes)
 
 
 def render_settings(**values: Any) -> RenderSettings:

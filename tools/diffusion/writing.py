@@ -9,7 +9,7 @@ from stylus_gen.tools.diffusion.draw import ignored, versions
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe
 from stylus_gen.tools.diffusion.runtime import strongest
 from stylus_gen.tools.diffusion.schedulers import label, make_scheduler
-from stylus_gen.tools.diffusion.settings import RenderSettings
+from stylus_gen.tools.diffusion.settings import RenderSettings, above_usual
 from stylus_gen.tools.diffusion.studio import Studio
 from stylus_gen.tools.families import TITLES, support
 from stylus_gen.tools.plan import Assignment, Plan
@@ -49,6 +49,7 @@ def write_recipe(
         versions=versions(),
         warnings=(
             *(note for adapter, _ in applied for note in _doubts(adapter, named[adapter.sha256], studio)),
+            *above_usual(settings, studio.defaults),
             *ignored(prompt, plan.negative_prompt, studio),
         ),
     )

