@@ -15,7 +15,7 @@ from PIL import Image
 
 from stylus_gen.tools.diffusion.schedulers import SCHEDULERS
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
-from stylus_gen.tools.generate import RenderSettings, Studio, generate, open_studio, render_settings, replay
+from stylus_gen.tools.generate import Limits, RenderSettings, Studio, generate, open_studio, render_settings, replay
 from stylus_gen.tools.plan import Assignment, Concept, Plan, Planner, Verdict
 from tests.disk import full_disk
 
@@ -282,6 +282,52 @@ def test_a_full_disk_ends_in_a_sentence_and_nothing_half(studio: Studio, tmp_pat
     with full_disk(200), pytest.raises(BadRequest, match=r"\.png' cannot be written"):
         generate(make_plan(), studio=studio, files={}, settings=QUICK, out_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (RenderSettings(steps=1000), "1,000 steps .* STYLUS_MAX_STEPS"),
+        (RenderSettings(width=4096, height=4096), "4096×4096 .* STYLUS_MAX_PIXELS"),
+    ],
+)
+def test_a_picture_above_the_limits_is_refused_before_anything_is_drawn(
+    studio: Studio, tmp_path: Path, asked: RenderSettings, says: str
+) -> None:
+    with pytest.raises(BadRequest, match=says):
+        generate(make_plan(), studio=studio, files={}, settings=asked, out_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_limits_can_be_set_and_hold_for_recipes_of_strangers(studio: Studio, tmp_path: Path) -> None:
+    one = RenderSettings(steps=4)
+    with pytest.raises(BadRequest, match="at most 3 are taken"):
+        generate(make_plan(), studio=studio, files={}, settings=one, out_dir=tmp_path, limits=Limits(steps=3))
+    (picture,) = generate(make_plan(), studio=studio, files={}, settings=one, out_dir=tmp_path)
+    with pytest.raises(BadRequest, match="at most 3 are taken"):
+        replay(picture.path, studio=studio, files={}, out_dir=tmp_path / "again", limits=Limits(steps=3))
+
+
+def test_a_picture_above_the_bases_usual_is_drawn_with_a_warning(studio: Studio, tmp_path: Path) -> None:
+    usual = studio.defaults
+    size = {"width": 2 * (usual.width or 0), "height": usual.height}
+    (picture,) = generate(
+        make_plan(), studio=studio, files={}, settings=RenderSettings(steps=2, **size), out_dir=tmp_path
+    )
+    assert any("2.0 times the size" in warning for warning in picture.recipe.warnings)
+    again = replay(picture.path, studio=studio, files={}, out_dir=tmp_path / "again")
+    assert any("2.0 times the size" in warning for warning in again.warnings)
+    (small,) = generate(make_plan(), studio=studio, files={}, settings=QUICK, out_dir=tmp_path)
+    assert small.recipe.warnings == ()
+
+
+def test_no_library_writes_a_long_prompt_to_the_terminal(
+    studio: Studio, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = "fox " * 4_000
+    generate(make_plan(final_prompt=long), studio=studio, files={}, settings=QUICK, out_dir=tmp_path)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
 
 
 def test_half_a_picture_is_drawn_again(studio: Studio, tmp_path: Path) -> None:

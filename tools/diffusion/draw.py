@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import inspect
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
+import diffusers.utils.logging
 import numpy as np
 import torch
+import transformers.utils.logging
 from PIL import Image
 
 from stylus_gen.tools.diffusion.adapter import Adapter
@@ -32,7 +35,7 @@ def draw(recipe: Recipe, studio: Studio, adapters: Mapping[str, Adapter], on_ste
     """
     studio.runtime.apply([(adapters[a.sha256], a.weight) for a in recipe.adapters])
     studio.pipe.scheduler = make_scheduler(studio.scheduler, str(recipe.settings.scheduler))
-    with quiet_numpy(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+    with quiet_numpy(), _quiet_libraries(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
         pixels = studio.pipe(**_arguments(recipe, studio, on_step)).images[0]
     if not np.isfinite(pixels).all():
         raise BadRequest(
@@ -46,12 +49,26 @@ def ignored(recipe_prompt: str, negative_prompt: str, studio: Studio) -> tuple[s
     """Say what of the prompts this base will not read."""
     notes = []
     for name, text in (("prompt", recipe_prompt), ("negative prompt", negative_prompt)):
-        limit, count = _tokens(studio.pipe, text)
+        with _quiet_libraries():
+            limit, count = _tokens(studio.pipe, text)
         if count > limit:
             notes.append(f"the {name} has {count} tokens and this base reads {limit}: the end of it is ignored")
     if negative_prompt and not _takes_negative(studio):
         notes.append("this base takes no negative prompt: it is ignored")
     return tuple(notes)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep diffusers and transformers from writing long prompts to the terminal: `ignored` says it in a line."""
+    before = [(module, module.get_verbosity()) for module in (diffusers.utils.logging, transformers.utils.logging)]
+    for module, _ in before:
+        module.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for module, level in before:
+            module.set_verbosity(level)
 
 
 def versions() -> dict[str, str]:
