@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylus_gen import Stylus
+from stylus_gen.tools.card import Card, Example
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.audit import Audit, check_index
+from stylus_gen.tools.search.document import FORMAT, make_document
 from stylus_gen.tools.search.index import index_cards, rebuild_index, renew_index
 from stylus_gen.tools.search.words import key_of
 from stylus_gen.tools.store.adapters import count_stale
@@ -223,3 +226,22 @@ def test_the_audit_finds_what_is_wrong_and_a_rebuild_mends_it(
     assert {name: n for name, n in found._asdict().items() if n and name not in ("documents", "current")} == fault
     rebuild_index(db, letters(), lambda *_: None)
     assert check_index(db, lambda *_: None) == Audit(documents=8)
+
+
+def test_a_document_that_takes_another_form_takes_another_format_number() -> None:
+    card = Card(
+        id="a",
+        model_key="m",
+        name="Wano Style",
+        kind="style",
+        tags=["ink"],
+        trigger_groups=[["wanostyle", "カタカナ"]],
+        description="Ink lines, and more ink.",
+        file_name="wano_v2.safetensors",
+        examples=[Example(prompt="a fox, (wanostyle:1.2)")],
+    )
+    document = make_document([card])
+    form = repr((document.keys, document.forms, document.body, document.texts)).encode()
+    assert (FORMAT, sha256(form).hexdigest()[:12]) == (1, "b9d74e4dd27f"), (
+        "databases in use hold the old form: raise FORMAT"
+    )
