@@ -4,12 +4,14 @@ import gzip
 import json
 import os
 import struct
+import time
 from pathlib import Path
 
 import pytest
 
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest import hashes, import_adapters
+from stylus_gen.tools.stem import is_anyones
 from stylus_gen.tools.store.adapters import count_cards, count_stale, get_card, path_of
 from stylus_gen.tools.store.database import Database
 from tests.loras import LETTERS, SHA, adapter, file, model, run, sha256, version, write
@@ -138,6 +140,13 @@ def test_a_file_whose_title_is_anyone_s_is_called_by_its_own_name(db: Database, 
     run(db, tmp_path)
     card = get_card(db, "Steampunk_Owl_v3")
     assert (card.name, card.creator) == ("Steampunk_Owl_v3", "")
+
+
+@pytest.mark.parametrize("word", ["sdxl", "fp16", "bf16 ", "models", "version_", "v1", "trained"])
+def test_a_long_name_of_anyone_s_words_is_judged_at_once(word: str) -> None:
+    start = time.process_time()
+    assert is_anyones(word * 40) and not is_anyones(f"{word * 40}owl")
+    assert time.process_time() - start < 0.5
 
 
 NOTES = (".json", ".civitai.info", ".metadata.json")

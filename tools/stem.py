@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-# What programs and hurried trainers call every file.
+# What programs and hurried trainers call every file. Possessive (*+), or a long name is tried in every way.
 _ANYONES = re.compile(
     r"(?:adapter|checkpoint|ckpt|copy|default|diffusers|diffusion|dora|epoch|export|final|last|latest|locon|loras?|lycoris"
     r"|models?|my|network|new|none|null|output|peft|project|pruned|pytorch|results?|safetensors|saved?|steps?|test|tmp"
-    r"|train(?:ed|ing)?|trial|unet|unnamed|untitled|v|version|weights?|sd|xl|sdxl|flux|[bf]f?p?16|fp32|[\W\d_])*",
+    r"|train(?:ed|ing)?|trial|unet|unnamed|untitled|version|v|weights?|sd|xl|sdxl|flux|[bf]f?p?16|fp32|[\W\d_])*+",
     re.IGNORECASE,
 )
 
