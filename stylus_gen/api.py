@@ -161,9 +161,12 @@ class Stylus:
 
     def import_adapters(self, path: str | Path) -> ImportSummary:
         """Read a folder of adapters, or a file of Civitai model objects, into the store."""
-        from stylus_gen.tools.ingest import import_adapters
+        from stylus_gen.tools.ingest import import_adapters, write_problems
 
-        return import_adapters(self.database, Path(path), embedder=self.embedder, progress=self.progress)
+        if path == "":
+            raise BadRequest("the path is empty: give a folder of LoRAs, or a file")
+        summary = import_adapters(self.database, Path(path), embedder=self.embedder, progress=self.progress)
+        return write_problems(summary, self.settings.home.expanduser() / "import-problems.txt")
 
     def index(self, family: str | None = None) -> tuple[int, float]:
         """Build the index by meaning of a large family (100,000 adapters or more), by default the base's.
@@ -408,10 +411,9 @@ class Stylus:
         )
 
     def _files(self, ids: Iterable[str]) -> dict[str, Path]:
-        from stylus_gen.tools.store.adapters import path_of
+        from stylus_gen.tools.store.places import paths_of
 
-        paths = {i: path_of(self.database, i) for i in ids}
-        return {i: path for i, path in paths.items() if path}
+        return paths_of(self.database, list(ids))
 
     def _stock(self, family: Family, base: str | None) -> None:
         """Make sure that the store holds adapters for a base; the shipped small world brings its own.
@@ -438,14 +440,14 @@ class Stylus:
         renew_index(self.database, self.embedder, self.progress)
 
     def _bring_world(self) -> None:
-        """Import the shipped adapters where one is missing; looked at once, because every plan asks."""
-        from stylus_gen.tools.store.adapters import get_cards
+        """Import the shipped adapters where the file of one is missing; looked at once, because every plan asks."""
+        from stylus_gen.tools.store.places import used_paths
         from stylus_gen.world import adapter_stems, adapters_path
 
         if self._world_is_here:
             return
         shipped = list(adapter_stems())
-        if len(get_cards(self.database, shipped)) < len(shipped):
+        if len(used_paths(self.database, shipped)) < len(shipped):
             self.import_adapters(adapters_path())
         self._world_is_here = True
 

@@ -72,7 +72,7 @@ def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A folder of LoRAs, or Civitai .json, .jsonl or .jsonl.gz.")],
+    path: Annotated[str, typer.Argument(help="A folder of LoRAs, or Civitai .json, .jsonl or .jsonl.gz.")],
     as_json: Json = False,
 ) -> None:
     """Read adapters into the store. Nothing is copied; run it again whenever the folder changes."""

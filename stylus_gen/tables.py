@@ -79,13 +79,15 @@ def _assigned(concept: str, a: Assignment) -> tuple[str, ...]:
 
 
 def import_table(summary: ImportSummary) -> Group:
-    """Show what an import took, and what it could not and why."""
-    counts = ["taken", "updated", "merged", "unchanged", "skipped", "seconds"]
+    """Show what an import took, and what it could not, by reason."""
+    counts = ["taken", "updated", "merged", "unchanged", "retired", "skipped", "seconds"]
     row = [getattr(summary, name) for name in counts[:-1]] + [f"{summary.seconds:.1f}"]
     parts: list[RenderableType] = [table("imported", counts, [row])]
     if summary.problems:
-        problems = [(p.where, "skipped" if p.skipped else "taken in part", p.why) for p in summary.problems]
-        parts += [Text(), table(f"{summary.problem_count} problems", ("where", "what", "why"), problems)]
+        reasons = [(f"{r.count:,}", r.what, r.why, "; ".join(r.examples)) for r in summary.reasons]
+        title = f"{summary.problem_count:,} problems"
+        parts += [Text(), table(title, ("", "what", "why", "for example"), reasons)]
+        parts.append(plain(f"all of them: {summary.problems_file or 'with --json'}"))
     return Group(*parts)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from stylus_gen.cli import main
 from stylus_gen.tools.search.audit import Audit
-from tests.catalogue import write_catalogue
+from tests.catalogue import model, write_catalogue
 from tests.disk import full_disk
 
 
@@ -182,8 +182,6 @@ def test_a_world_adapter_of_one_s_own_does_not_hide_those_that_are_shipped(
 
 
 def test_hostile_names_reach_the_terminal_as_plain_text(stylus: Run, tmp_path: Path) -> None:
-    from tests.catalogue import model
-
     evil = model(9, "[bold red]evil[/]\x1b[31m", tags=["style"], triggers=["eviltrigger"], file="evil")
     stylus("import", str(write_catalogue(tmp_path, [evil])))
     done = stylus("search", "eviltrigger")
@@ -275,7 +273,6 @@ NOBODY_S = (
 
 @pytest.mark.parametrize("name", NOBODY_S)
 def test_nothing_from_outside_is_markup_or_commands_the_terminal(stylus: Run, tmp_path: Path, name: str) -> None:
-    from tests.catalogue import model
 
     odd = model(9, name, tags=["style"], triggers=["oddtrigger"], description=name, file="odd")
     stylus("import", str(write_catalogue(tmp_path, [odd])))
@@ -463,3 +460,41 @@ def test_a_plan_that_holds_too_much_is_refused_in_a_sentence(
     done = stocked("generate", "--plan", "plan.json")
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert says in done.err and len(done.err) < 500
+
+
+def test_shipped_adapters_draw_again_after_their_imported_copies_were_deleted(
+    stylus: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stylus_gen.world import adapters_path
+
+    monkeypatch.setenv("STYLUS_FAMILY", "world")
+    shutil.copytree(adapters_path(), tmp_path / "mine")
+    assert stylus("import", "mine").code == 0
+    shutil.rmtree(tmp_path / "mine")
+    drawn = stylus("generate", "a penguin, glossy 3D style", "--seed", "1", "--json")
+    assert drawn.code == 0, drawn.err
+    assert "Glossy 3D" in {a["name"] for a in drawn.json["plan"]["assignments"]}
+    assert "nothing is at" in stylus("import", "mine").err
+    assert stylus("show", "penguin_world").code == 0
+
+
+def test_problems_are_shown_by_reason_and_listed_in_a_file(
+    stylus: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLUS_HOME", str(tmp_path / "home"))
+    models = [model(n, f"Fox {n}", tags=[], triggers=["fox"], type="VAE") for n in range(1, 30)]
+    path = str(write_catalogue(tmp_path, [*models, model(99, "Crow", tags=[], triggers=["crow"])]))
+    shown = stylus("import", path).out
+    assert shown.count("it is a VAE") == 1 and "29" in shown
+    listed = tmp_path / "home" / "import-problems.txt"
+    assert str(listed) in shown.replace("\n", "")
+    assert listed.read_text("utf-8").count("it is a VAE") == 29
+    told = stylus("import", path, "--json").json
+    assert (len(told["problems"]), told["problems_file"]) == (29, str(listed))
+    assert [(r["count"], len(r["examples"])) for r in told["reasons"]] == [(29, 3)]
+
+
+def test_an_empty_path_imports_nothing(stylus: Run) -> None:
+    done = stylus("import", "")
+    assert (done.code, done.out) == (2, "")
+    assert "the path is empty" in done.err

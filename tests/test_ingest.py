@@ -11,6 +11,9 @@ import pytest
 
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest import hashes, import_adapters
+from stylus_gen.tools.plan import Policy
+from stylus_gen.tools.progress import Bytes
+from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.stem import is_anyones
 from stylus_gen.tools.store.adapters import count_cards, count_stale, get_card, path_of
 from stylus_gen.tools.store.database import Database
@@ -354,3 +357,228 @@ def test_the_real_corpus_is_taken_but_for_what_is_no_safetensors(db: Database, t
     assert all("only .safetensors" in p.why or "no file" in p.why for p in summary.problems if p.skipped)
     again = run(db, tmp_path / "some.jsonl")
     assert (again.taken, again.updated, again.merged) == (0, 0, 0)
+
+
+def found(db: Database, prompt: str, **policy: bool) -> list[tuple[str, bool]]:
+    """Search, and give ids and whether each is here."""
+    listed = search_adapters(db, LETTERS, prompt, [], family="sd15", policy=Policy(**policy))["prompt"]
+    return [(candidate.adapter_id, candidate.installed) for candidate in listed]
+
+
+def test_a_file_that_changed_leaves_no_ghost(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "zebrafox.safetensors", {"modelspec.author": "first"})
+    run(db, tmp_path)
+    old = sha256(path)
+    adapter(path, {"modelspec.author": "second"})
+    summary = run(db, tmp_path)
+    assert (summary.taken, summary.retired) == (1, 1)
+    new = get_card(db, "zebrafox")
+    assert (new.id, new.creator, path_of(db, new.id)) == (sha256(path), "second", path)
+    assert found(db, "a zebrafox") == [(new.id, True)]
+    kept = get_card(db, old)
+    assert (kept.name, kept.creator, kept.provenance["creator"], kept.path) == ("zebrafox", "first", "header", None)
+    again = run(db, tmp_path)
+    assert (again.unchanged, again.taken, again.retired) == (1, 0, 0)
+
+
+def test_a_file_that_comes_back_is_taken_up_again(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "zebrafox.safetensors")
+    run(db, tmp_path)
+    old = get_card(db, "zebrafox").id
+    adapter(path, fill=1)
+    run(db, tmp_path)
+    adapter(path)
+    summary = run(db, tmp_path)
+    assert (summary.updated, summary.retired) == (1, 1)
+    assert found(db, "a zebrafox") == [(old, True)]
+
+
+@pytest.mark.parametrize("given", ["loras", "loras/zebrafox.safetensors"])
+def test_a_file_that_was_deleted_is_not_here_any_more(db: Database, tmp_path: Path, given: str) -> None:
+    path = adapter(tmp_path / "loras" / "zebrafox.safetensors")
+    adapter(tmp_path / "loras" / "crow.safetensors", fill=1)
+    run(db, tmp_path)
+    sha = get_card(db, "zebrafox").id
+    path.unlink()
+    assert path_of(db, sha) is None
+    assert sha not in dict(found(db, "a zebrafox", installed_only=True))
+    assert run(db, tmp_path / given).retired == 1
+    assert get_card(db, sha).path is None
+    assert sha not in dict(found(db, "a zebrafox"))
+    assert path_of(db, get_card(db, "crow").id) is not None
+    if given != "loras":
+        with pytest.raises(BadRequest, match="nothing is at"):
+            run(db, tmp_path / given)
+
+
+def test_a_deleted_file_that_the_site_knows_stays_in_the_catalogue(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "loras" / "fox.safetensors")
+    row = model(name="Zebrafox", modelVersions=[version(files=[file(sha=sha256(path))])])
+    run(db, write(tmp_path / "site.json", row))
+    run(db, tmp_path / "loras")
+    card = get_card(db, "fox")
+    assert found(db, "a zebrafox") == [(card.id, True)]
+    path.unlink()
+    assert run(db, tmp_path / "loras").retired == 1
+    assert found(db, "a zebrafox") == [(card.id, False)]
+
+
+def test_a_renamed_file_is_followed_without_being_read_again(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = adapter(tmp_path / "a" / "fox.safetensors")
+    run(db, tmp_path)
+    sha = get_card(db, "fox").id
+    monkeypatch.setattr(hashes, "hash_file", lambda path: pytest.fail("read again"))
+    (tmp_path / "b").mkdir()
+    path.rename(tmp_path / "b" / "zebra.safetensors")
+    summary = run(db, tmp_path)
+    assert (summary.updated, summary.retired) == (1, 0)
+    assert (get_card(db, "zebra").id, path_of(db, sha)) == (sha, tmp_path / "b" / "zebra.safetensors")
+    with pytest.raises(BadRequest, match="no adapter is called"):
+        get_card(db, "fox")
+
+
+def test_copies_are_one_adapter_wherever_they_lie(db: Database, tmp_path: Path) -> None:
+    first = adapter(tmp_path / "a" / "fox.safetensors")
+    second = adapter(tmp_path / "b" / "fox copy.safetensors")
+    assert run(db, tmp_path / "a").taken == 1
+    assert run(db, tmp_path / "b").unchanged == run(db, tmp_path / "a").unchanged == run(db, tmp_path).unchanged == 1
+    sha = get_card(db, "fox").id
+    assert path_of(db, sha) == first
+    first.unlink()
+    assert path_of(db, sha) == second
+    assert run(db, tmp_path / "a").retired == 0
+    assert get_card(db, sha).path == str(second)
+
+
+def test_a_file_that_was_only_touched_is_still_here(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "fox.safetensors")
+    run(db, tmp_path)
+    os.utime(path, (1, 1))
+    sha = get_card(db, "fox").id
+    assert path_of(db, sha) == path
+    adapter(path, fill=1)
+    assert path_of(db, sha) is None
+
+
+def test_an_edited_header_stays_with_what_the_site_says_of_the_tensors(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "loras" / "fox.safetensors")
+    run(db, tmp_path / "loras")
+    told = file(sha=sha256(path), hashes={"SHA256": sha256(path), "AutoV3": get_card(db, "fox").aliases["autov3"]})
+    run(db, write(tmp_path / "site.json", model(modelVersions=[version(files=[told])])))
+    adapter(path, {"modelspec.author": "an editor"})
+    run(db, tmp_path / "loras")
+    card = get_card(db, "fox")
+    assert (card.id, card.model_key, card.name, card.trigger_groups) == (
+        sha256(path),
+        "civitai-1",
+        "Red Fox",
+        [["fox"]],
+    )
+    assert found(db, "a red fox") == [(card.id, True)]
+
+
+def hub(folder: Path) -> Path:
+    """Write what huggingface_hub leaves of one download; return the link."""
+    blob = adapter(folder / "models--somebody--fox" / "blobs" / "0123.safetensors").rename(
+        folder / "models--somebody--fox" / "blobs" / "0123abcd"
+    )
+    link = folder / "models--somebody--fox" / "snapshots" / "cafe" / "red" / "fox.safetensors"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(os.path.relpath(blob, link.parent))
+    return link
+
+
+@pytest.mark.parametrize("depth", range(5))
+def test_a_hugging_face_cache_is_imported_under_its_links_names(db: Database, tmp_path: Path, depth: int) -> None:
+    link = hub(tmp_path)
+    summary = run(db, [link, *link.parents][depth])
+    assert (summary.taken, summary.problems) == (1, ())
+    card = get_card(db, "red/fox")
+    assert (card.name, card.file_name, path_of(db, card.id)) == ("fox", "fox.safetensors", link)
+    assert run(db, tmp_path).unchanged == 1
+
+
+def test_a_link_to_a_file_is_imported_under_its_own_name(db: Database, tmp_path: Path) -> None:
+    target = adapter(tmp_path / "blob.safetensors").rename(tmp_path / "blob")
+    (tmp_path / "loras").mkdir()
+    link = tmp_path / "loras" / "fox.SafeTensors"
+    link.symlink_to(target)
+    assert run(db, link).taken == 1
+    assert path_of(db, get_card(db, "fox").id) == link
+    assert "is a link" in run(db, tmp_path / "loras").problems[0].why
+
+
+def test_a_suffix_may_be_written_in_any_case(db: Database, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "fox.safetensors").rename(tmp_path / "Fox.SafeTensors")
+    assert run(db, path).taken == 1
+    assert run(db, write(tmp_path / "A.JSONL", model())).taken == 1
+    assert get_card(db, "fox").name == "Fox"
+
+
+def test_odd_files_in_a_folder_are_named_and_end_nothing(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.safetensors").symlink_to("loop.safetensors")
+    os.mkfifo(tmp_path / "x.json")
+    os.mkfifo(tmp_path / "y.safetensors")
+    os.mkfifo(tmp_path / "fox.civitai.info")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    odd.mkdir()
+    adapter(tmp_path / "z.safetensors").rename(odd / "z.safetensors")
+    write(tmp_path / "a.jsonl", model()).rename(tmp_path / os.fsdecode(b"\xffa.jsonl"))
+    summary = run(db, tmp_path)
+    assert summary.taken == 1
+    assert json.dumps(summary.to_json(), ensure_ascii=False).encode("utf-8")
+    why = {problem.where: problem.why for problem in summary.problems}
+    assert "regular file" in why["x.json"] and "regular file" in why["y.safetensors"]
+    assert "link" in why["loop.safetensors"]
+    assert "UTF-8" in why["\\xff\\xfe/z.safetensors"] and "UTF-8" in why["\\xffa.jsonl"]
+
+
+def test_what_is_no_path_or_no_file_is_refused_in_a_sentence(db: Database, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "x.json")
+    os.mkfifo(tmp_path / "x.safetensors")
+    for given in ("x" * 20_000, "a/" * 10_000, "loop", "loop/fox", "x.json", "x.safetensors", "\0", "fox.json/"):
+        with pytest.raises(BadRequest):
+            run(db, tmp_path / given)
+    for given in ("/dev/null", "~nobody-of-that-name/x"):
+        with pytest.raises(BadRequest):
+            run(db, Path(given))
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.safetensors"))
+    adapter(tmp_path / "fox.safetensors").rename(odd)
+    with pytest.raises(BadRequest, match="UTF-8"):
+        run(db, odd)
+
+
+def test_json_of_other_tools_is_left_alone_and_not_counted_as_adapters(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    write(tmp_path / "config.json", {"_class_name": "UNet"})
+    write(tmp_path / "workflow.json", {"nodes": []})
+    write(tmp_path / "words.json", ["a", "b", "c"])
+    write(tmp_path / "dump.jsonl", model(id=2, type="VAE"))
+    summary = run(db, tmp_path)
+    assert (summary.taken, summary.skipped, summary.ignored, summary.problem_count) == (1, 1, 3, 4)
+    assert summary.reasons[0].count == 3
+    assert run(db, tmp_path / "config.json").skipped == 1
+
+
+def test_problems_are_grouped_by_reason(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    for n in range(84):
+        (tmp_path / f"{n}.safetensors").write_bytes(b"x" * (20 + n))
+    for n in range(5):
+        (tmp_path / f"{n}.pt").write_bytes(b"pickle")
+    reasons = run(db, tmp_path).reasons
+    assert [(r.what, r.count, len(r.examples)) for r in reasons] == [("skipped", 84, 3), ("skipped", 5, 3)]
+    assert "claims a header" in reasons[0].why and "pickle" in reasons[1].why
+
+
+def test_files_are_counted_in_bytes_while_they_are_hashed(db: Database, tmp_path: Path) -> None:
+    sizes = [adapter(tmp_path / f"{n}.safetensors", fill=n).stat().st_size for n in range(3)]
+    seen: list[tuple[int, int, str]] = []
+    import_adapters(db, tmp_path, embedder=LETTERS, progress=lambda *step: seen.append(step))
+    hashing = [(done, total) for done, total, _ in seen if isinstance(total, Bytes)]
+    assert hashing[-1] == (sum(sizes), sum(sizes))

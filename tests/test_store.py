@@ -389,3 +389,41 @@ def test_a_home_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRequest, match="STYLUS_HOME"):
         open_database(None, tmp_path / "file" / "home")
+
+
+def test_a_file_s_name_counts_before_another_s_title_and_before_the_beginning_of_a_hash(db: Database) -> None:
+    upsert_cards(
+        db,
+        [
+            card(name="last", file_name="Owl.safetensors", model_key="m1"),
+            card(OTHER, model_key="m2", name="Owl"),
+            card("ef" * 32, model_key="m3", name="x", file_name="ababab.safetensors"),
+        ],
+        source="civitai",
+    )
+    assert get_card(db, "owl").id == SHA
+    assert get_card(db, "ababab").id == "ef" * 32
+
+
+def test_a_file_is_called_by_its_name_with_its_suffix_or_its_folder(db: Database) -> None:
+    upsert_cards(
+        db,
+        [
+            card(model_key="m1", name="A", file_name="fox.safetensors", path="/loras/red/fox.safetensors"),
+            card(OTHER, model_key="m2", name="B", file_name="fox.safetensors", path="/loras/arctic/fox.safetensors"),
+            card("ef" * 32, model_key="m3", name="Fate/Zero", file_name="saber.safetensors"),
+        ],
+        source="folder",
+    )
+    assert get_card(db, "red/fox").id == get_card(db, "Red\\FOX.SafeTensors").id == SHA
+    assert get_card(db, "loras/arctic/fox").id == OTHER
+    assert get_card(db, "somebody's/saber.safetensors").id == get_card(db, "fate/zero").id == "ef" * 32
+    with pytest.raises(BadRequest, match=r"'fox' names 2 adapters \(A  = abab.* in 'red'; B .* in 'arctic'\).*folder"):
+        get_card(db, "fox")
+
+
+def test_a_hash_prefers_the_file_that_is_here(db: Database) -> None:
+    shared = {"autov3": "0123456789ab"}
+    here = card(OTHER, model_key="m2", version_key="v9", aliases=shared, path="/x/fox.safetensors")
+    upsert_cards(db, [card(aliases=shared), here], source="civitai")
+    assert get_card(db, "0123456789ab").id == OTHER

@@ -53,7 +53,7 @@ def read_adapter(path: Path, sites: Sites, *, base: Family, convert: Convert | N
     Raises AdapterRejected: not a sound safetensors file, NaN or infinite weights, an unknown form, sizes that are not
     the base's, or not even half of its modules found there.
     """
-    header = read_header(path)
+    header = read_header(path.resolve())
     require_adapter(header, path)
     family, reason = sniff_family(header)
     data = path.read_bytes()

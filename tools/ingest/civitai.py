@@ -36,6 +36,11 @@ _HASHES = {"AutoV1": "autov1", "AutoV2": "autov2", "AutoV3": "autov3", "CRC32": 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
+def is_site_object(row: Any) -> bool:
+    """Say whether a JSON value is the site's: a model, or a version that stands alone."""
+    return isinstance(row, dict) and not row.keys().isdisjoint(("modelVersions", "modelId", "trainedWords"))
+
+
 def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
     """Make cards of one JSON value: a model, or a version that stands alone."""
     if not isinstance(row, dict):

@@ -17,9 +17,9 @@ from stylus_gen.tools.ingest.text import clean_line, plain_text
 from stylus_gen.tools.ingest.weight import to_weight
 
 
-def is_community(row: dict[str, Any]) -> bool:
+def is_community(row: Any) -> bool:
     """Say whether a row is of this form."""
-    return "converted" in row and "version" in row
+    return isinstance(row, dict) and "converted" in row and "version" in row
 
 
 def community_card(row: dict[str, Any], where: str) -> Card | Problem:

@@ -3,42 +3,79 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from stylus_gen.tools.contents import require_adapter
+from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.header import read_header
+from stylus_gen.tools.ingest.summary import Progress
+from stylus_gen.tools.progress import Bytes
 from stylus_gen.tools.store.database import Database
+from stylus_gen.tools.store.places import Mark, Place, mark_of, read_places, remember
+
+THREADS = 2  # one disk is not read faster by more
+
+Hashed = Place | AdapterRejected | OSError
+"""What a file is, or why it is not known."""
 
 
-class Hashes:
-    """What is remembered of the files below a folder."""
+def hash_files(db: Database, paths: Sequence[Path], progress: Progress) -> dict[Path, Hashed]:
+    """Hash files, or remember them; progress is in bytes of those that must be read."""
+    places = read_places(db)
+    at = {place.path: place for place in places}
+    known = {place.mark: place for place in places}
+    found: dict[Path, Hashed] = {}
+    new: dict[Path, Mark] = {}
+    for path in paths:
+        try:
+            mark = mark_of(path)
+        except OSError as error:
+            found[path] = error
+            continue
+        here = at.get(str(path))
+        if here and here.mark == mark:
+            found[path] = here
+        elif moved := known.get(mark):
+            found[path] = moved._replace(path=str(path))
+        else:
+            new[path] = mark
+    for hashed in found.values():
+        if isinstance(hashed, Place) and at.get(hashed.path) != hashed:
+            remember(db, hashed)
+    for path, hashed in _hash_new(new, progress):
+        found[path] = hashed
+        if isinstance(hashed, Place):
+            remember(db, hashed)
+    return found
 
-    def __init__(self, db: Database, root: Path) -> None:
-        self.db = db
-        with db.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT path, size, mtime_ns, inode, sha256, autov3 FROM file_hashes WHERE starts_with(path, %s)",
-                (str(root),),
-            ).fetchall()
-        self.known = {tuple(row[:4]): (row[4], row[5]) for row in rows}
 
-    def of(self, path: Path) -> tuple[str, str]:
-        """Hash a file, or remember: its SHA-256, and AutoV3 (12 digits of the SHA-256 of what follows the header)."""
-        status = path.stat()
-        key = (str(path), status.st_size, status.st_mtime_ns, status.st_ino)
-        if key not in self.known:
-            self.known[key] = hash_file(path)
-            with self.db.pool.connection() as conn:
-                conn.execute(
-                    "INSERT INTO file_hashes (path, size, mtime_ns, inode, sha256, autov3) "
-                    "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (path) DO UPDATE SET size = EXCLUDED.size, "
-                    "mtime_ns = EXCLUDED.mtime_ns, inode = EXCLUDED.inode, "
-                    "sha256 = EXCLUDED.sha256, autov3 = EXCLUDED.autov3",
-                    (*key, *self.known[key]),
-                )
-        return self.known[key]
+def _hash_new(new: dict[Path, Mark], progress: Progress) -> Iterator[tuple[Path, Hashed]]:
+    done, total = 0, Bytes(sum(mark.size for mark in new.values()))
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        jobs: dict[Future[tuple[str, str]], Path] = {pool.submit(_checked, path): path for path in new}
+        for job in as_completed(jobs):
+            path = jobs[job]
+            done += new[path].size
+            progress(done, total, path.name)
+            try:
+                yield path, Place(str(path), new[path], *job.result())
+            except (AdapterRejected, OSError) as error:
+                yield path, error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _checked(path: Path) -> tuple[str, str]:
+    """Hash a file whose header is sound; what is no adapter is not read to its end."""
+    require_adapter(read_header(path.resolve()), path)
+    return hash_file(path)
 
 
 def hash_file(path: Path) -> tuple[str, str]:
-    """Read a safetensors file and hash it: (SHA-256, AutoV3)."""
+    """Read a safetensors file and hash it: (SHA-256, AutoV3, 12 digits of the SHA-256 of what follows the header)."""
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as file:
         start = file.read(8)

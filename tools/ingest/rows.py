@@ -27,7 +27,7 @@ def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[Row | Prob
     """Read a file's rows; what cannot be read is a problem with its line. ``advance`` hears of bytes done so far."""
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as file:
-            lines = path.name.removesuffix(".gz").endswith(".jsonl")
+            lines = path.name.lower().removesuffix(".gz").endswith(".jsonl")
             for item in _lines(path, file) if lines else _values(path, file):
                 advance(raw.tell())
                 yield item
@@ -45,7 +45,7 @@ def read_value(path: Path) -> Any:
 
 
 def _unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
-    return cast("IO[bytes]", gzip.open(raw)) if path.name.endswith(".gz") else nullcontext(raw)
+    return cast("IO[bytes]", gzip.open(raw)) if path.name.lower().endswith(".gz") else nullcontext(raw)
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from stylus_gen.tools.card import Card
+from stylus_gen.tools.ingest.text import clean_line
 
-MAX_PROBLEMS = 200
+MAX_PROBLEMS = 100_000
+"""Problems kept: some 20 MB. A dump may hold a million bad rows; more are only counted."""
+
+EXAMPLES = 3
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, message)."""
@@ -16,32 +23,97 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """One row or file with something wrong. ``skipped``: it was not taken; else it was, but not all of it."""
+    """One row or file with something wrong.
+
+    ``skipped``: it was not taken; else it was, but not all of it. ``ignored``: it is another tool's and was never an
+    adapter.
+    """
 
     where: str
     why: str
     skipped: bool = True
+    ignored: bool = False
+
+    @property
+    def what(self) -> str:
+        """Say what became of it."""
+        return "left alone" if self.ignored else "skipped" if self.skipped else "taken in part"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Problems that differ in names and numbers only: how many, and the first of them."""
+
+    what: str
+    why: str
+    count: int
+    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import did, in adapters. ``problems`` are the first 200 of ``problem_count``.
+    """What an import did, in adapters. ``problems`` are the first 100,000 of ``problem_count``.
 
-    ``merged`` adapters joined a file known under another model; ``seconds`` include the search index.
+    ``merged`` adapters joined a file known under another model; ``retired`` ones have lost their file; ``ignored``
+    counts JSON files of other tools; ``seconds`` include the search index. ``problems_file`` lists all problems.
     """
 
     taken: int
     updated: int
     merged: int
     unchanged: int
+    retired: int
     skipped: int
+    ignored: int
     problems: tuple[Problem, ...]
     problem_count: int
     seconds: float
+    problems_file: str | None = None
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Group the problems by what became of them and why, the most frequent first."""
+        return group(self.problems)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
-        return asdict(self)
+        return {**asdict(self), "reasons": [asdict(reason) for reason in self.reasons]}
+
+
+def write_problems(summary: ImportSummary, path: Path) -> ImportSummary:
+    """Write all problems to a file, a line each, and note its path; a file that cannot be written is not noted."""
+    if not summary.problems:
+        return summary
+    lines = (f"{p.what}\t{clean_line(p.where, 1000)}\t{clean_line(p.why, 1000)}\n" for p in summary.problems)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f"{path.name}.{os.getpid()}")
+        beside.write_text("".join(lines), "utf-8")
+        beside.replace(path)
+    except OSError:
+        return summary
+    return replace(summary, problems_file=str(path))
+
+
+def group(problems: Sequence[Problem]) -> list[Reason]:
+    """Group problems whose reasons differ in names and numbers only."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.what, _pattern(problem.why)), []).append(problem)
+    reasons = [
+        Reason(what, why if len({p.why for p in found}) > 1 else found[0].why, len(found), _examples(found))
+        for (what, why), found in groups.items()
+    ]
+    return sorted(reasons, key=lambda reason: -reason.count)
+
+
+def _examples(problems: Sequence[Problem]) -> tuple[str, ...]:
+    return tuple(problem.where for problem in problems[:EXAMPLES])
+
+
+def _pattern(why: str) -> str:
+    """Leave of a reason what it shares with its like."""
+    return re.sub(r"\d[\d,.]*", "…", re.sub(r"'[^']*'|\"[^\"]*\"", "…", why))
 
 
 @dataclass
@@ -51,11 +123,13 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
     skipped: int = 0
+    ignored: int = 0
 
     def add(self, problem: Problem) -> None:
         """Count a problem, and keep it if there is room."""
         self.count += 1
-        self.skipped += problem.skipped
+        self.skipped += problem.skipped and not problem.ignored
+        self.ignored += problem.ignored
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(problem)
 

@@ -5,6 +5,7 @@ Of a model's versions the one whose trigger words the prompt says is taken, else
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any, get_args
@@ -26,17 +27,24 @@ def read_versions(conn: Connection, documents: Collection[int], *, installed_onl
         rows: list[Any] = cursor.execute(
             """
             SELECT document.id AS document, summary, cards.id, model_key, family, name, version, cards.kind, tags,
-                   trigger_groups, weight, weight_source, path IS NOT NULL AS installed
+                   trigger_groups, weight, weight_source, path IS NOT NULL AS installed,
+                   (SELECT hashed.path FROM file_hashes AS hashed WHERE hashed.path = cards.path) AS imported
             FROM search_documents AS document JOIN cards USING (model_key, family)
-            WHERE document.id = ANY(%s) AND (path IS NOT NULL OR NOT %s)
+            WHERE document.id = ANY(%s) AND NOT retired AND (path IS NOT NULL OR NOT %s)
             ORDER BY created_at DESC NULLS LAST, cards.id
             """,
             (list(documents), installed_only),
         ).fetchall()
     versions: Versions = defaultdict(list)
-    for row in rows:
-        versions[row.document].append(row)
+    for row in map(_look, rows):
+        if row.installed or not installed_only:
+            versions[row.document].append(row)
     return versions
+
+
+def _look(row: Any) -> Any:
+    """See whether a file that was imported is still there: it may have been deleted since."""
+    return row._replace(installed=row.installed and (row.imported is None or os.path.isfile(row.imported)))
 
 
 def make_candidate(versions: Sequence[Any], prompt: str) -> Candidate:

@@ -20,9 +20,10 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest, Unavailable
 from stylus_gen.tools.search.document import FORMAT, Document, join_vectors, make_document
-from stylus_gen.tools.store.adapters import WRITERS, count_stale, mark_indexed, stale_ids
+from stylus_gen.tools.store.adapters import count_stale, mark_indexed, stale_ids
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.merge import to_card
+from stylus_gen.tools.store.places import WRITERS
 
 Progress = Callable[[int, int, str], None]
 
@@ -227,7 +228,8 @@ def read_models(conn: Connection, model_keys: Sequence[str]) -> list[list[Card]]
     """Read the models' cards, newest first, one list a model and family."""
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "SELECT * FROM cards WHERE model_key = ANY(%s) ORDER BY model_key, created_at DESC NULLS LAST, id",
+            "SELECT * FROM cards WHERE model_key = ANY(%s) AND NOT retired "
+            "ORDER BY model_key, created_at DESC NULLS LAST, id",
             (list(model_keys),),
         ).fetchall()
     groups: dict[tuple[str, str], list[Card]] = defaultdict(list)

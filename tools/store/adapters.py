@@ -20,12 +20,10 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.store.batch import Batch, version_key_of
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.merge import to_card
+from stylus_gen.tools.store.names import find_ids
+from stylus_gen.tools.store.places import WRITERS, paths_of
 
 BATCH = 200
-# All writers of the catalogue and its index take turns: two imports must not both take the same file for new, and a
-# document is written only while the cards are as it was made of.
-WRITERS = 0x57592
-HASH_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,33 @@ def upsert_cards(db: Database, cards: Iterable[Card], *, source: str) -> Counts:
 
 
 def get_card(db: Database, key: str) -> Card:
-    """Find one card by its id, a hash or a hash's unique beginning (6 digits or more), or its exact name.
+    """Find one card by its id, a hash or its beginning (6 digits or more), its file's name, or its exact name.
 
-    A model's name or key stands for its newest version. Raises BadRequest if none or several fit.
+    A file's name may have its folder before it and ``.safetensors`` behind it. A model's name or key stands for its
+    newest version. Raises BadRequest if none or several fit.
     """
-    name = key.strip()
-    for find in (_by_id, _by_hash, _by_name):
-        ids = find(db, name) if name else []
-        if len(ids) == 1:
-            return get_cards(db, ids)[0]
-        if ids:
-            names = "; ".join(f"{c.name} {c.version} = {c.id[:12]}" for c in get_cards(db, ids[:5]))
-            raise BadRequest(f"{key!r} names {len(ids)} adapters ({names}): give more digits of the hash", key=key)
-    raise BadRequest(f"no adapter is called {key!r}: expected an id, 6 or more digits of a hash, or an exact name")
+    card = find_card(db, key)
+    if card is None:
+        raise BadRequest(
+            f"no adapter is called {key[:200]!r}: expected an id, 6 or more digits of a hash, or an exact name"
+        )
+    return card
+
+
+def find_card(db: Database, key: str) -> Card | None:
+    """Find a card as `get_card` does, None if nobody is called so. Raises BadRequest if several are."""
+    ids = find_ids(db, key)
+    if len(ids) > 1:
+        names = "; ".join(_said(card) for card in get_cards(db, ids[:5]))
+        raise BadRequest(
+            f"{key[:200]!r} names {len(ids)} adapters ({names}): give more digits of the hash, or folder/name", key=key
+        )
+    return get_cards(db, ids)[0] if ids else None
+
+
+def _said(card: Card) -> str:
+    where = f" in {Path(card.path).parent.name!r}" if card.path else ""
+    return f"{card.name} {card.version} = {card.id[:12]}{where}"
 
 
 def get_cards(db: Database, ids: Sequence[str]) -> list[Card]:
@@ -99,7 +111,8 @@ def count_families(db: Database) -> dict[str, int]:
     """Count the adapters of each family, the largest first."""
     with db.pool.connection() as conn:
         rows = conn.execute(
-            "SELECT family, count(*) FROM files JOIN versions ON key = version_key GROUP BY 1 ORDER BY 2 DESC, 1"
+            "SELECT family, count(*) FROM files JOIN versions ON key = version_key WHERE NOT retired "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
         )
         return {family: count for family, count in rows}
 
@@ -126,42 +139,8 @@ def mark_indexed(conn: Connection, ids: Sequence[str]) -> None:
 
 
 def path_of(db: Database, adapter_id: str) -> Path | None:
-    """Say where an adapter's file is on this machine; None if it is not, or not any more."""
-    with db.pool.connection() as conn:
-        row = conn.execute("SELECT path FROM files WHERE id = %s", (adapter_id,)).fetchone()
-    path = Path(row[0]) if row and row[0] else None
-    return path if path and path.is_file() else None
-
-
-def _by_id(db: Database, key: str) -> list[str]:
-    return _ids(db, "SELECT id FROM files WHERE id = %s", (key,))
-
-
-def _by_hash(db: Database, key: str) -> list[str]:
-    digits = key.lower()
-    if len(digits) < HASH_DIGITS or not set(digits) <= set("0123456789abcdef"):
-        return []
-    return _ids(
-        db,
-        "SELECT DISTINCT file_id FROM hashes WHERE value >= %s AND value < %s ORDER BY file_id",
-        (digits, digits + "g"),
-    )
-
-
-def _by_name(db: Database, key: str) -> list[str]:
-    """Find the newest file of each model that is called so, or the files with this stem."""
-    return _ids(
-        db,
-        """
-        SELECT DISTINCT ON (model_key) id FROM cards
-        WHERE model_key = %(key)s OR lower(name) = lower(%(key)s)
-           OR lower(regexp_replace(file_name, '\\.safetensors$', '', 'i')) = lower(%(key)s)
-        ORDER BY model_key,
-                 lower(regexp_replace(file_name, '\\.safetensors$', '', 'i')) = lower(%(key)s) DESC,
-                 created_at DESC NULLS LAST, id
-        """,
-        {"key": key},
-    )
+    """Say where an adapter's file is on this machine; None if no file is there with its hash."""
+    return paths_of(db, [adapter_id]).get(adapter_id)
 
 
 def _ids(db: Database, query: Any, parameters: Any) -> list[str]:

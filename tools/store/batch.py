@@ -89,6 +89,7 @@ class Batch:
                 "DO UPDATE SET digest = EXCLUDED.digest, file_id = EXCLUDED.file_id",
                 [(self.source, *told, digest, self._current(i)) for told, (digest, i) in self.tellings.items()],
             )
+        self.conn.execute("UPDATE files SET retired = false WHERE id = ANY(%s) AND retired", (list(self.written),))
         self._sweep()
         rows = self.conn.execute(
             "UPDATE files SET stale = true FROM versions "
@@ -103,8 +104,9 @@ class Batch:
         told = tell(card.model_copy(update={"version_key": own}), FILE, self.source)
         found = self._find(card)
         if found is None:
+            told["version_key"] = self._home(card) or told["version_key"]
             self.files[card.id] = told
-            self._version(own, card, fill_only=False)
+            self._version(told["version_key"][0], card, fill_only=False)
             return card.id, "taken"
         old = self.files[found]
         reupload = _rival(old["version_key"], told["version_key"])
@@ -151,6 +153,13 @@ class Batch:
             if len(ids) == 1:
                 return next(iter(ids))
         return None
+
+    def _home(self, card: Card) -> tuple[str, str] | None:
+        """Find the version of a new file whose header was edited: the one that the same tensors have on a site."""
+        twins = self.hashes.get(("autov3", card.aliases.get("autov3", "")), set())
+        homes = {self.files[i]["version_key"] for i in twins if i in self.files}
+        homes = {home for home in homes if not is_local(home[0])}
+        return homes.pop() if is_local(version_key_of(card)) and len(homes) == 1 else None
 
     def _rename(self, file_id: str) -> str:
         """Call the file by its SHA-256 once somebody knows it."""
@@ -206,6 +215,11 @@ def _row(key: str, told: Told, level: dict[str, Any]) -> list[Any]:
 def version_key_of(card: Card) -> str:
     """Name the version that a card belongs to; a file without one is a version of its own."""
     return card.version_key or card.id
+
+
+def is_local(version_key: str) -> bool:
+    """Say whether a version is no site's, but a file's own."""
+    return version_key.startswith("file-")
 
 
 def _rival(old: tuple[Any, str], new: tuple[Any, str]) -> bool:

@@ -1,0 +1,102 @@
+"""What people call an adapter: its id, a hash or its beginning, its file's name with or without folder, its name.
+
+Whoever fits best is meant: a whole hash or an exact name before the beginning of a hash, a file's name before a title,
+an adapter that is here before one that is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg.rows import namedtuple_row
+
+from stylus_gen.tools.store.database import Connection, Database
+
+HASH_DIGITS = 6
+NOTHING = hashlib.sha256(b"").hexdigest()
+"""Forge writes its beginning where it has no hash: it names nobody."""
+
+Rows = Sequence[Any]
+"""Files with id, model_key, path and retired, the newest of a model first."""
+
+_SELECT = """
+    SELECT f.id, v.model_key, f.path, f.retired FROM files f JOIN versions v ON v.key = f.version_key
+    JOIN models m ON m.key = v.model_key WHERE {} ORDER BY v.created_at DESC NULLS LAST, f.id
+"""
+_STEM = """
+    lower(regexp_replace(f.file_name, '\\.safetensors$', '', 'i')) = lower(%(key)s)
+    OR lower(regexp_replace(f.path, '^.*/|\\.safetensors$', '', 'gi')) = lower(%(key)s)
+"""
+
+
+def find_ids(db: Database, key: str) -> list[str]:
+    """List the ids of the adapters that are called so: one, or several where nothing says which, or none."""
+    key = key.strip().encode("utf-8", "replace").decode()
+    if not key or "\0" in key:
+        return []
+    with db.pool.connection() as conn:
+        for find, one in FINDERS:
+            if rows := find(conn, key):
+                return [row.id for row in _best(rows, one)]
+    return []
+
+
+def _best(rows: Rows, one: str) -> Rows:
+    """Leave out files that are gone where others are not; of the rest keep the first of each ``one``."""
+    there = [row for row in rows if not row.retired] or rows
+    return list({getattr(row, one): row for row in reversed(there)}.values())[::-1]
+
+
+def _by_id(conn: Connection, key: str) -> Rows:
+    return _find(conn, "f.id = %(key)s", key)
+
+
+def _by_hash(conn: Connection, key: str) -> Rows:
+    if NOTHING.startswith(key.lower()):
+        return []
+    return _here(_find(conn, "f.id IN (SELECT file_id FROM hashes WHERE value = %(key)s)", key.lower()))
+
+
+def _by_file(conn: Connection, key: str) -> Rows:
+    """Find by a file's name; a folder before it says which, if any file lies in one of that name."""
+    path = re.sub(r"\.safetensors$", "", key.replace("\\", "/"), flags=re.IGNORECASE)
+    folder, _, stem = path.rpartition("/")
+    rows = _find(conn, _STEM, stem)
+    if not folder:
+        return _here(rows)
+    end = f"/{path.lstrip('/')}.safetensors".casefold()
+    return [row for row in rows if (row.path or "").casefold().endswith(end)] or _by_name(conn, key) or _here(rows)
+
+
+def _by_name(conn: Connection, key: str) -> Rows:
+    return _find(conn, "v.model_key = %(key)s", key) or _find(conn, "lower(m.name) = lower(%(key)s)", key)
+
+
+def _by_digits(conn: Connection, key: str) -> Rows:
+    digits = key.lower()
+    if len(digits) < HASH_DIGITS or not set(digits) <= set("0123456789abcdef") or NOTHING.startswith(digits):
+        return []
+    return _find(conn, "f.id IN (SELECT file_id FROM hashes WHERE value >= %(key)s AND value < %(key)s || 'g')", digits)
+
+
+def _here(rows: Rows) -> Rows:
+    """Of several files prefer those on this machine: a recipe that was made here means them."""
+    return [row for row in rows if row.path] or rows
+
+
+def _find(conn: Connection, where: str, key: str) -> Rows:
+    with conn.cursor(row_factory=namedtuple_row) as cursor:
+        return cursor.execute(_SELECT.format(where), {"key": key}).fetchall()
+
+
+FINDERS = (
+    (_by_id, "id"),
+    (_by_hash, "id"),
+    (_by_file, "model_key"),
+    (_by_name, "model_key"),
+    (_by_digits, "id"),
+)
+"""In this order, each with the column of which one row is meant."""
