@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stylus_gen.bar import amount_of
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest import hashes, import_adapters
 from stylus_gen.tools.plan import Policy
@@ -582,3 +583,8 @@ def test_files_are_counted_in_bytes_while_they_are_hashed(db: Database, tmp_path
     import_adapters(db, tmp_path, embedder=LETTERS, progress=lambda *step: seen.append(step))
     hashing = [(done, total) for done, total, _ in seen if isinstance(total, Bytes)]
     assert hashing[-1] == (sum(sizes), sum(sizes))
+
+
+def test_a_bar_says_bytes_where_it_counts_bytes() -> None:
+    assert amount_of(1_200, 5_000) == "1,200/5,000"
+    assert amount_of(1_200_000_000, Bytes(500_000_000_000)) == "1.2 of 500.0 GB"
