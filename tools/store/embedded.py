@@ -15,17 +15,21 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 from stylus_gen.tools.errors import BadRequest, Unavailable
 
 STARTS = 3  # a start that takes longer than pgserver's ten seconds has often come up by the next try
 
 STOP_SECONDS = 5
+ANSWER_SECONDS = 10
+RETRY_SECONDS = 0.5  # a killed process needs as long to be gone, on a busy machine
 
 _LOCK = threading.Lock()  # pgserver's own lock is for processes
 
@@ -47,6 +51,7 @@ def start_server(folder: Path) -> str:
                 ValueError,
                 subprocess.SubprocessError,
                 psutil.Error,
+                psycopg.OperationalError,
             ) as error:
                 # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
                 _forget(folder)
@@ -56,6 +61,7 @@ def start_server(folder: Path) -> str:
                         f"{_one_line(error)}); try once more if the machine is busy, read {str(folder / 'log')!r}, or "
                         "set STYLUS_DATABASE_URL to a server of yours"
                     ) from error
+                time.sleep(RETRY_SECONDS)
     raise AssertionError("unreachable")
 
 
@@ -99,6 +105,8 @@ def _join(folder: Path) -> str:
     server = get_server(folder, cleanup_mode="stop")
     _forget_the_dead(server)
     url: str = server.get_uri()
+    # A server that was killed a moment ago may still be listed as running: it is joined only once it answers.
+    psycopg.connect(url, connect_timeout=ANSWER_SECONDS).close()
     return url
 
 
