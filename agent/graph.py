@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime
 
 from stylus_gen.agent.compose import compose
 from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.desk import open_candidates
+from stylus_gen.agent.model.brief import open_candidates
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.pins import pin, rules_of
 from stylus_gen.agent.planner import ModelFailed

@@ -22,9 +22,9 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 
-from stylus_gen.tools.diffusion.adapter import read_adapter
-from stylus_gen.tools.diffusion.runtime import AdapterRuntime
-from stylus_gen.tools.diffusion.shelf import Shelf
+from stylus_gen.tools.diffusion.apply import AdapterRuntime
+from stylus_gen.tools.lora.adapter import read_adapter
+from stylus_gen.tools.lora.cache import Shelf
 
 PICK = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 

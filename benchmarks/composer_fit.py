@@ -23,14 +23,14 @@ from stylus_gen.agent.offline import OFFLINE, SEARCHED, THRESHOLDS, Thresholds, 
 from stylus_gen.agent.pins import rules_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.state import State
-from stylus_gen.bar import progress_bar
+from stylus_gen.doors.progress_bar import progress_bar
 from stylus_gen.eval.composer import context_of, hidden
 from stylus_gen.eval.gold import read_gold, throw_away_database
-from stylus_gen.tools.embed import minilm
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.ingest.rows import read_rows
 from stylus_gen.tools.plan import Candidate, Concept, Policy
 from stylus_gen.tools.prune import Choice, prune
+from stylus_gen.tools.search.embed import minilm
 from stylus_gen.tools.segment import segment_prompt
 
 FOLDS = 5

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from stylus_gen import Stylus
-from stylus_gen.bar import progress_bar
+from stylus_gen.doors.progress_bar import progress_bar
 
 
 def cli_seconds(*arguments: str, cpu: bool = False) -> float:
@@ -27,7 +27,9 @@ def cli_seconds(*arguments: str, cpu: bool = False) -> float:
     runs = []
     for _ in range(5):
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([sys.executable, "-m", "stylus_gen.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "stylus_gen.doors.cli", *arguments], check=True, stdout=subprocess.DEVNULL
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         runs.append(spent if cpu else time.perf_counter() - started)

@@ -26,15 +26,15 @@ from typing import Any, NamedTuple
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import check_recipe
-from stylus_gen.tools.contents import require_adapter
 from stylus_gen.tools.diffusion.recipe import read_recipe
 from stylus_gen.tools.errors import AdapterRejected, StylusError
-from stylus_gen.tools.header import read_header
 from stylus_gen.tools.ingest.civitai import read_object
 from stylus_gen.tools.ingest.folder import read_adapter
 from stylus_gen.tools.ingest.rows import read_rows
 from stylus_gen.tools.ingest.sidecar import header_card
 from stylus_gen.tools.ingest.summary import Problem
+from stylus_gen.tools.lora.contents import require_adapter
+from stylus_gen.tools.lora.header import read_header
 from stylus_gen.tools.picture import read_picture
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.search.document import make_document

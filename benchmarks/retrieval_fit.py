@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from stylus_gen.bar import progress_bar
+from stylus_gen.doors.progress_bar import progress_bar
 from stylus_gen.eval.gold import Prompt, read_gold
 from stylus_gen.eval.ranking import DEPTHS, Answer, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.eval.retrieval import FIELDS, POLICY, by_group, group_of, read_kinds
-from stylus_gen.tools.embed import Embedder, minilm
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.search import gather
+from stylus_gen.tools.search.embed import Embedder, minilm
 from stylus_gen.tools.search.features import NAMES
 from stylus_gen.tools.search.fusion import CONCEPT_WEIGHTS, NAMING, WEIGHTS, Weights, shares
 from stylus_gen.tools.search.recall import filters

@@ -25,15 +25,15 @@ import numpy as np
 from pgvector import HalfVector
 from psycopg import sql
 
-from stylus_gen.bar import progress_bar
+from stylus_gen.doors.progress_bar import progress_bar
 from stylus_gen.eval.gold import read_gold
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.embed import Embedder, minilm
 from stylus_gen.tools.ingest.civitai import read_object
 from stylus_gen.tools.ingest.rows import read_rows
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.document import join_vectors, make_document
+from stylus_gen.tools.search.embed import Embedder, minilm
 from stylus_gen.tools.search.index import claim, clean_index, index_cards, write_documents
 from stylus_gen.tools.search.nearest import build_index, recall_of
 from stylus_gen.tools.segment import segment_prompt

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import ValidationError
 
-from stylus_gen.bar import silent
+from stylus_gen.doors.progress_bar import silent
 from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest, faults
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from stylus_gen.agent.context import AgentContext
     from stylus_gen.agent.planner import Planner
     from stylus_gen.agent.request import PlanRequest
-    from stylus_gen.agent.threads import Threads
+    from stylus_gen.agent.threads.thread import Threads
     from stylus_gen.tools.card import Card
     from stylus_gen.tools.check import Report
     from stylus_gen.tools.diffusion.recipe import Recipe
-    from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.generate import Limits, RenderSettings, Replayed, Studio
     from stylus_gen.tools.ingest import ImportSummary
     from stylus_gen.tools.search.audit import Audit
+    from stylus_gen.tools.search.embed import Embedder
     from stylus_gen.tools.store.database import Database
 
 Progress = Callable[[int, int, str], None]
@@ -99,7 +99,7 @@ class Stylus:
     @cached_property
     def embedder(self) -> Embedder:
         """Open the text embedder."""
-        from stylus_gen.tools.embed import minilm
+        from stylus_gen.tools.search.embed import minilm
 
         return minilm()
 
@@ -120,7 +120,7 @@ class Stylus:
     @cached_property
     def studio(self) -> Studio:
         """Load the base model."""
-        from stylus_gen.tools.diffusion.studio import open_studio
+        from stylus_gen.tools.diffusion.load import open_studio
 
         of = self.settings
         return open_studio(self.base, device=of.device, dtype=of.dtype, family=of.family, progress=self.progress)
@@ -128,8 +128,8 @@ class Stylus:
     @cached_property
     def planner(self) -> Planner:
         """Open the chat model, or the offline rules."""
-        from stylus_gen.agent.chat_model import open_planner
-        from stylus_gen.agent.modes import Modes
+        from stylus_gen.agent.model.chat_model import open_planner
+        from stylus_gen.agent.model.modes import Modes
 
         of = self.settings
         return open_planner(
@@ -146,7 +146,7 @@ class Stylus:
         from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
         from stylus_gen.agent.request import PlanRequest
-        from stylus_gen.agent.threads import Threads
+        from stylus_gen.agent.threads.thread import Threads
 
         serde = JsonPlusSerializer(allowed_msgpack_modules=[Plan, PlanRequest])
         saver = PostgresSaver(self.database.pool, serde=serde)  # type: ignore[arg-type]  # it sets its own row factory
@@ -268,7 +268,7 @@ class Stylus:
 
     def revise(self, thread: str, line: str) -> Plan:
         """Change a thread's plan by a line such as "less of the style"; "accept" ends the wait for approval."""
-        from stylus_gen.agent.edit import Accept
+        from stylus_gen.agent.threads.edit import Accept
 
         if line.strip().lower() == "accept":
             return self.threads.answer(thread, Accept())

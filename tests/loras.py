@@ -11,8 +11,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.ingest import ImportSummary, import_adapters
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import get_card
 from stylus_gen.tools.store.database import Database
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from stylus_gen.agent.chat_model import open_planner
-from stylus_gen.agent.modes import Modes
+from stylus_gen.agent.model.chat_model import open_planner
+from stylus_gen.agent.model.modes import Modes
 from stylus_gen.doctor import Finding, _model
 from stylus_gen.settings import Settings
 from stylus_gen.tools.address import read_address

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
-from stylus_gen.agent.chat_model import open_planner
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import plan_prompt
-from stylus_gen.agent.modes import Modes
+from stylus_gen.agent.model.chat_model import open_planner
+from stylus_gen.agent.model.modes import Modes
+from stylus_gen.agent.model.tokens import clip, count_tokens
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import Budget, PlanRequest
 from stylus_gen.agent.state import State
-from stylus_gen.agent.tokens import clip, count_tokens
 from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.errors import BadRequest, PolicyRefused, Unavailable
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
@@ -99,7 +99,7 @@ def names(plan: Plan) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_remote_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylus_gen.agent.chat_model.remote_allowed", False)
+    monkeypatch.setattr("stylus_gen.agent.model.chat_model.remote_allowed", False)
 
 
 # The offline planner
@@ -464,7 +464,7 @@ def test_an_unreachable_server_is_an_error() -> None:
 )
 def test_a_model_that_cannot_be_opened_is_an_error(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("stylus_gen.agent.chat_model.remote_allowed", True)
+    monkeypatch.setattr("stylus_gen.agent.model.chat_model.remote_allowed", True)
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises((BadRequest, Unavailable), match=words):
         open_planner(name)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from stylus_gen.cli import main
+from stylus_gen.doors.cli import main
 from stylus_gen.tools.search.audit import Audit
 from tests.catalogue import model, write_catalogue
 from tests.disk import full_disk

@@ -11,10 +11,10 @@ from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.eval.composer import context_of, hidden, measure
 from stylus_gen.eval.gold import Prompt, read_gold
 from stylus_gen.eval.prices import LIST, cost, read_prices
-from stylus_gen.tools.embed import minilm
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.plan import Policy, Tokens
+from stylus_gen.tools.search.embed import minilm
 from stylus_gen.tools.store.database import Database
 from tests.catalogue import write_catalogue
 

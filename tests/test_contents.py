@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stylus_gen.tools.contents import require_adapter
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.header import Header, TensorInfo
+from stylus_gen.tools.lora.contents import require_adapter
+from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.store.database import Database
 
 MODULE = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"

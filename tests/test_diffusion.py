@@ -16,14 +16,14 @@ import tiny
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 
-from stylus_gen.tools.diffusion.adapter import Adapter, read_adapter
-from stylus_gen.tools.diffusion.conversion import name_converter
+from stylus_gen.tools.diffusion.apply import AdapterRuntime
 from stylus_gen.tools.diffusion.family import base_family
-from stylus_gen.tools.diffusion.runtime import AdapterRuntime
-from stylus_gen.tools.diffusion.shelf import Shelf
-from stylus_gen.tools.diffusion.sites import Site
 from stylus_gen.tools.errors import AdapterRejected, BadRequest, Unavailable
 from stylus_gen.tools.generate import Studio, open_studio
+from stylus_gen.tools.lora.adapter import Adapter, read_adapter
+from stylus_gen.tools.lora.cache import Shelf
+from stylus_gen.tools.lora.conversion import name_converter
+from stylus_gen.tools.lora.sites import Site
 
 pytestmark = [  # diffusers' own; what we run of it is silenced where we run it, see draw.py
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -532,7 +532,7 @@ def test_an_interrupted_merge_gives_the_base_back(
         if len(done) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("stylus_gen.tools.diffusion.runtime.add_patch", interrupt_after_three)
+    monkeypatch.setattr("stylus_gen.tools.diffusion.apply.add_patch", interrupt_after_three)
     with pytest.raises(KeyboardInterrupt):
         studio.runtime.apply([(adapter, 1.0)])
     assert len(done) == 3

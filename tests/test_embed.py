@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from stylus_gen.tools import embed
-from stylus_gen.tools.embed import minilm
 from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.search import embed
+from stylus_gen.tools.search.embed import minilm
 
 
 def test_rows_are_unit_vectors_in_the_order_of_the_texts() -> None:
@@ -46,9 +46,7 @@ def test_what_stands_beyond_the_limit_is_not_read() -> None:
 
 
 def test_embedding_needs_no_torch() -> None:
-    code = (
-        "import sys; from stylus_gen.tools.embed import minilm; minilm().embed(['fox']); print('torch' in sys.modules)"
-    )
+    code = "import sys; from stylus_gen.tools.search.embed import minilm; minilm().embed(['fox']); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

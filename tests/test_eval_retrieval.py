@@ -19,8 +19,8 @@ from stylus_gen.eval.folder import sweep
 from stylus_gen.eval.gold import read_gold, throw_away_database
 from stylus_gen.eval.ranking import calibration_error, figures, judge, reliability
 from stylus_gen.eval.retrieval import evaluate_retrieval, language_of
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_cards
 from tests.catalogue import MODELS, write_catalogue
 

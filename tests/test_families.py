@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from stylus_gen.tools.families import family_of
-from stylus_gen.tools.header import Header, TensorInfo
-from stylus_gen.tools.sniff import family_of_tensors, sniff_family
+from stylus_gen.tools.lora.family import family_of_tensors, sniff_family
+from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.store.adapters import get_card
 from stylus_gen.tools.store.database import Database
 

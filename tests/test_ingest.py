@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stylus_gen.bar import amount_of
+from stylus_gen.doors.progress_bar import amount_of
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest import hashes, import_adapters
 from stylus_gen.tools.plan import Policy

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from stylus_gen.agent.chat_model import open_planner
 from stylus_gen.agent.graph import plan_prompt
+from stylus_gen.agent.model.chat_model import open_planner
 from stylus_gen.agent.request import Budget
 from stylus_gen.agent.state import Mode
 from stylus_gen.eval.composer import broken_rules

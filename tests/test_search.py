@@ -14,11 +14,11 @@ from pgvector import HalfVector
 from psycopg import sql
 
 from stylus_gen.tools.candidate import reasons
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import search_adapters
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.explain import SAID
 from stylus_gen.tools.search.index import index_cards
 from stylus_gen.tools.search.nearest import build_index, distance, recall_of, sample_vectors

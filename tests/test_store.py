@@ -28,8 +28,8 @@ from stylus_gen.tools.store.adapters import (
     upsert_cards,
 )
 from stylus_gen.tools.store.database import Database, open_database
-from stylus_gen.tools.store.merge import join_cards
 from stylus_gen.tools.store.migrate import migrate
+from stylus_gen.tools.store.provenance import join_cards
 
 SHA = "ab" * 32
 OTHER = "cd" * 32

@@ -15,9 +15,9 @@ from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.eval.composer import context_of
-from stylus_gen.tools.embed import minilm
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.ingest import import_adapters
+from stylus_gen.tools.search.embed import minilm
 from stylus_gen.tools.store.database import Database
 from stylus_gen.world import adapters_path, base_path, write_manifest
 from stylus_gen.world.captions import build_tokenizer, corpus
@@ -87,7 +87,7 @@ def test_a_cut_training_goes_on_as_if_it_had_not_been_cut(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("form", ["kohya", "peft"])
 def test_both_forms_of_an_adapter_do_in_the_runtime_what_they_did_in_training(form: str, tmp_path: Path) -> None:
-    from stylus_gen.tools.diffusion.studio import open_studio
+    from stylus_gen.tools.diffusion.load import open_studio
 
     studio = open_studio(str(base_path()), device="cpu", dtype="float32")
     unet = studio.pipe.unet
@@ -149,7 +149,7 @@ def test_no_configuration_names_the_machine_that_trained_it() -> None:
 
 def test_what_was_drawn_for_the_evaluation_is_not_drawn_again(tmp_path: Path) -> None:
     from stylus_gen.eval.world_pictures import Drawing, Easel
-    from stylus_gen.tools.diffusion.studio import open_studio
+    from stylus_gen.tools.diffusion.load import open_studio
 
     plain = next(q for q in questions(frozenset(), 1, Size(plain=1)) if q.sort == "plain")
     drawn: list[int] = []
@@ -162,8 +162,8 @@ def test_what_was_drawn_for_the_evaluation_is_not_drawn_again(tmp_path: Path) ->
 
 def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> None:
     from stylus_gen.eval.world import evaluate_world
-    from stylus_gen.tools.embed import minilm
     from stylus_gen.tools.plan import Plan, Planner, Verdict
+    from stylus_gen.tools.search.embed import minilm
 
     def plan_nothing(prompt: str) -> Plan:
         return Plan(

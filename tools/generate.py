@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stylus_gen.tools.diffusion.adapter import Adapter
 from stylus_gen.tools.diffusion.adapters import load_adapters
 from stylus_gen.tools.diffusion.draw import draw
+from stylus_gen.tools.diffusion.load import Progress, Studio, open_studio, silent
 from stylus_gen.tools.diffusion.recipe import Recipe, is_whole, read_recipe, write_picture
 from stylus_gen.tools.diffusion.replay import Replayed, replay
 from stylus_gen.tools.diffusion.settings import Limits, RenderSettings, render_settings, within_limits
-from stylus_gen.tools.diffusion.studio import Progress, Studio, open_studio, silent
 from stylus_gen.tools.diffusion.writing import write_recipe
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.lora.adapter import Adapter
 from stylus_gen.tools.plan import Plan
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from stylus_gen.bar import progress_bar
-from stylus_gen.terminal import Json, Model, opened, show, show_json
+from stylus_gen.doors.progress_bar import progress_bar
+from stylus_gen.doors.terminal import Json, Model, opened, show, show_json
 
 app = typer.Typer(help="Measure it, on your own prompts and adapters too.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def show_report(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     """Print a report: one row a figure, or one JSON object."""
     if as_json:
         return show_json(report)
-    from stylus_gen.tables import table
+    from stylus_gen.doors.tables import table
 
     show(table(title, ("figure", "value"), list(_rows(report))))
 
@@ -48,7 +48,7 @@ def retrieval(
 ) -> None:
     """How often search finds the adapter that was really used; in a throw-away database."""
     from stylus_gen.eval.retrieval import evaluate_retrieval
-    from stylus_gen.tools.embed import minilm
+    from stylus_gen.tools.search.embed import minilm
 
     with progress_bar() as progress:
         report = evaluate_retrieval(adapters, gold, embedder=minilm(), limit=limit, progress=progress)
@@ -99,8 +99,8 @@ def world(
         )
     if as_json:
         return show_json(report)
+    from stylus_gen.doors.tables import plain, table
     from stylus_gen.eval.scores import NAMES
     from stylus_gen.eval.world_sheet import table_rows
-    from stylus_gen.tables import plain, table
 
     show(table("the small world", ("prompts", "arm", *NAMES), table_rows(report)), plain(out / "world.png"))

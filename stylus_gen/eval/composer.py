@@ -22,13 +22,13 @@ from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
 from stylus_gen.eval.prices import cost
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, family_of, support
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.plan import Concept, Plan, Policy, Tokens
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES, stem
 from stylus_gen.tools.search import search_adapters
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_families, get_cards
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.triggers import gives_orders, has_words

@@ -16,10 +16,10 @@ import numpy as np
 
 from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
 from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
-from stylus_gen.tools.embed import Embedder, minilm
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
 from stylus_gen.tools.search import PROMPT, search_adapters
+from stylus_gen.tools.search.embed import Embedder, minilm
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.database import Database
 

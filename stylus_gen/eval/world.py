@@ -19,8 +19,8 @@ from stylus_gen.world.catalogue import WEIGHT, catalogue
 from stylus_gen.world.exam import Question, Size, questions, sound
 
 if TYPE_CHECKING:
-    from stylus_gen.tools.embed import Embedder
     from stylus_gen.tools.plan import Plan
+    from stylus_gen.tools.search.embed import Embedder
 
 Planning = Callable[[str], "Plan"]
 
@@ -67,7 +67,7 @@ def evaluate_world(
 
 
 def _easel(folder: Path, seeds: int) -> Easel:
-    from stylus_gen.tools.diffusion.studio import open_studio
+    from stylus_gen.tools.diffusion.load import open_studio
 
     files = {path.stem: path for path in adapters_path().glob("*.safetensors")}
     edition = hashlib.sha256((adapters_path().parent / "manifest.json").read_bytes()).hexdigest()

@@ -19,7 +19,7 @@ from stylus_gen.tools.file import make_folder, write_whole
 from stylus_gen.world.exam import Question
 
 if TYPE_CHECKING:
-    from stylus_gen.tools.diffusion.studio import Studio
+    from stylus_gen.tools.diffusion.load import Studio
 
 Progress = Callable[[int, int, str], None]
 Weights = tuple[tuple[str, float], ...]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from stylus_gen.tools.diffusion.adapter import Adapter
-from stylus_gen.tools.diffusion.binding import misfit
+from stylus_gen.tools.diffusion.load import Studio
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter
-from stylus_gen.tools.diffusion.studio import Studio
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.families import support
+from stylus_gen.tools.lora.adapter import Adapter
+from stylus_gen.tools.lora.binding import misfit
 from stylus_gen.tools.plan import Assignment, Plan
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

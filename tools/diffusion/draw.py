@@ -18,11 +18,11 @@ import torch
 import transformers.utils.logging
 from PIL import Image
 
-from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.load import Studio
 from stylus_gen.tools.diffusion.recipe import Recipe
 from stylus_gen.tools.diffusion.schedulers import make_scheduler, quiet_numpy
-from stylus_gen.tools.diffusion.studio import Studio
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.lora.adapter import Adapter
 
 OnStep = Callable[[int], None]
 """Called with the number of denoising steps done."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stylus_gen.tools.diffusion.adapter import Adapter
+from stylus_gen.tools.diffusion.apply import strongest
 from stylus_gen.tools.diffusion.draw import ignored, versions
+from stylus_gen.tools.diffusion.load import Studio
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe
-from stylus_gen.tools.diffusion.runtime import strongest
 from stylus_gen.tools.diffusion.schedulers import label, make_scheduler
 from stylus_gen.tools.diffusion.settings import RenderSettings, above_usual
-from stylus_gen.tools.diffusion.studio import Studio
 from stylus_gen.tools.families import TITLES, support
+from stylus_gen.tools.lora.adapter import Adapter
 from stylus_gen.tools.plan import Assignment, Plan
 from stylus_gen.tools.triggers import place_words
 

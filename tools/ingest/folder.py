@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.contents import require_adapter
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.header import read_header
 from stylus_gen.tools.ingest.civitai import MAX_NAME
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_value
 from stylus_gen.tools.ingest.sidecar import SIDECARS, Told, header_card
 from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.text import clean_line
-from stylus_gen.tools.store.merge import join_cards
+from stylus_gen.tools.lora.contents import require_adapter
+from stylus_gen.tools.lora.header import read_header
 from stylus_gen.tools.store.places import Place
+from stylus_gen.tools.store.provenance import join_cards
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 PICKLE = "is a pickle, which can run code when opened; get the .safetensors"

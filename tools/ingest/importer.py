@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest.civitai import is_site_object, read_object
 from stylus_gen.tools.ingest.community import community_card, is_community
@@ -18,6 +17,7 @@ from stylus_gen.tools.ingest.hashes import Hashed, hash_files
 from stylus_gen.tools.ingest.rows import SUFFIXES, Row, read_rows
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Progress, Report
 from stylus_gen.tools.progress import Bytes
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.index import update_index
 from stylus_gen.tools.store.adapters import upsert_cards
 from stylus_gen.tools.store.database import Database

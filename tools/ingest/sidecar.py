@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from stylus_gen.tools.card import Card, Licence
 from stylus_gen.tools.families import family_of
-from stylus_gen.tools.header import Header
 from stylus_gen.tools.ingest.civitai import (
     ADAPTER_TYPES,
     MAX_DESCRIPTION,
@@ -33,7 +32,8 @@ from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.text import clean_line, plain_text, says_nothing
 from stylus_gen.tools.ingest.trained import trained_tags, trained_words
 from stylus_gen.tools.ingest.weight import author_weight, to_weight
-from stylus_gen.tools.sniff import family_of_metadata, family_of_tensors, sniff_family
+from stylus_gen.tools.lora.family import family_of_metadata, family_of_tensors, sniff_family
+from stylus_gen.tools.lora.header import Header
 from stylus_gen.tools.stem import is_anyones, stem_of
 
 Told = list[tuple[Card, str] | Problem]

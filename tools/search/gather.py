@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.plan import Concept
 from stylus_gen.tools.plurals import other_numbers
 from stylus_gen.tools.search import recall
 from stylus_gen.tools.search.document import NAMED, TRIGGER
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
 from stylus_gen.tools.search.fusion import WEIGHTS, fuse
 from stylus_gen.tools.search.index import check_settings, vectors_of

@@ -17,13 +17,13 @@ from pgvector import HalfVector
 from psycopg.rows import dict_row
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest, Unavailable
 from stylus_gen.tools.search.document import FORMAT, Document, join_vectors, make_document
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_stale, mark_indexed, stale_ids
 from stylus_gen.tools.store.database import Connection, Database
-from stylus_gen.tools.store.merge import to_card
 from stylus_gen.tools.store.places import WRITERS
+from stylus_gen.tools.store.provenance import to_card
 
 Progress = Callable[[int, int, str], None]
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stylus_gen.tools.embed import Embedder
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Candidate, Concept, Policy
 from stylus_gen.tools.search.candidates import make_candidate, read_versions
+from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.explain import explain
 from stylus_gen.tools.search.fusion import judge
 from stylus_gen.tools.search.gather import gather

@@ -19,9 +19,9 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.store.batch import Batch, version_key_of
 from stylus_gen.tools.store.database import Connection, Database
-from stylus_gen.tools.store.merge import to_card
 from stylus_gen.tools.store.names import find_ids
 from stylus_gen.tools.store.places import WRITERS, paths_of
+from stylus_gen.tools.store.provenance import to_card
 
 BATCH = 200
 

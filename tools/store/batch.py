@@ -11,7 +11,17 @@ from psycopg.types.json import Jsonb
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.store.database import Connection
-from stylus_gen.tools.store.merge import FILE, MODEL, VERSION, Told, authority, from_columns, merge, tell, to_columns
+from stylus_gen.tools.store.provenance import (
+    FILE,
+    MODEL,
+    VERSION,
+    Told,
+    authority,
+    from_columns,
+    merge,
+    tell,
+    to_columns,
+)
 
 Outcome = Literal["taken", "updated", "merged", "unchanged"]
 

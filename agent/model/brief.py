@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, get_args
 
-from stylus_gen.agent.schema import array, choice, function, record, text
+from stylus_gen.agent.model.schema import array, choice, function, record, text
+from stylus_gen.agent.model.templates import read_template
+from stylus_gen.agent.model.tokens import clip, count_tokens
 from stylus_gen.agent.stage import OFFERED, stage_of
 from stylus_gen.agent.state import WHOLE, State
-from stylus_gen.agent.templates import read_template
-from stylus_gen.agent.tokens import clip, count_tokens
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES

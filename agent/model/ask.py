@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from stylus_gen.agent.call import Refused, call_model
-from stylus_gen.agent.desk import brief, schemas
+from stylus_gen.agent.model.brief import brief, schemas
+from stylus_gen.agent.model.call import Refused, call_model
+from stylus_gen.agent.model.templates import prompt_version, read_template
 from stylus_gen.agent.planner import ModelFailed, Planner
-from stylus_gen.agent.revision import brief_plan, edit_schema
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import Mode, State
-from stylus_gen.agent.templates import prompt_version, read_template
+from stylus_gen.agent.threads.model import brief_plan, edit_schema
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.plan import Plan
 

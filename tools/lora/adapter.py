@@ -16,16 +16,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from stylus_gen.tools.contents import require_adapter
-from stylus_gen.tools.diffusion.alphas import read_alphas
-from stylus_gen.tools.diffusion.binding import Target, bind_modules, make_patches, misfit
-from stylus_gen.tools.diffusion.conversion import Convert, Tensors
-from stylus_gen.tools.diffusion.keys import parse_key
-from stylus_gen.tools.diffusion.patch import Patch
-from stylus_gen.tools.diffusion.sites import Sites
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.families import Family
-from stylus_gen.tools.header import read_header, sniff_family
+from stylus_gen.tools.lora.alphas import read_alphas
+from stylus_gen.tools.lora.binding import Target, bind_modules, make_patches, misfit
+from stylus_gen.tools.lora.contents import require_adapter
+from stylus_gen.tools.lora.conversion import Convert, Tensors
+from stylus_gen.tools.lora.header import read_header, sniff_family
+from stylus_gen.tools.lora.keys import parse_key
+from stylus_gen.tools.lora.patch import Patch
+from stylus_gen.tools.lora.sites import Sites
 
 
 @dataclass(frozen=True, eq=False)

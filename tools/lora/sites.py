@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from stylus_gen.tools.diffusion.keys import DENOISER
+from stylus_gen.tools.lora.keys import DENOISER
 
 COMPONENTS = ("unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2", "text_encoder_3")
 

@@ -18,10 +18,10 @@ from langgraph.types import Command, StateSnapshot, interrupt
 from pydantic import BaseModel, ConfigDict
 
 from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.edit import Accept, Answer, Edit, edit_plan
-from stylus_gen.agent.followup import revise_plan
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.request import PlanRequest
+from stylus_gen.agent.threads.edit import Accept, Answer, Edit, edit_plan
+from stylus_gen.agent.threads.rules import revise_plan
 from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.plan import Plan
 from stylus_gen.tools.text import MAX_NAME, readable

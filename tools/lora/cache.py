@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from stylus_gen.tools.diffusion.adapter import Adapter
 from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.lora.adapter import Adapter
 
 LIMIT = 4 * 2**30
 """Bytes of adapter files kept in memory."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from random import Random
 
 from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh, edit_plan
 from stylus_gen.agent.planner import ModelFailed
-from stylus_gen.agent.revision import read_answer
+from stylus_gen.agent.threads.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh, edit_plan
+from stylus_gen.agent.threads.model import read_answer
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Plan
 from stylus_gen.tools.text import readable

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from stylus_gen.tools.diffusion.keys import parse_key
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.header import Header, TensorInfo
+from stylus_gen.tools.lora.header import Header, TensorInfo
+from stylus_gen.tools.lora.keys import parse_key
 
 _BESIDE = ("alpha", "magnitude", "dora_scale")  # parts that stand beside a difference, and make none alone
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
-from stylus_gen.agent.desk import NAME, quote
-from stylus_gen.agent.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh
-from stylus_gen.agent.schema import Schema, array, choice, function, record, text
+from stylus_gen.agent.model.brief import NAME, quote
+from stylus_gen.agent.model.schema import Schema, array, choice, function, record, text
+from stylus_gen.agent.threads.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Plan
 

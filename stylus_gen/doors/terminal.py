@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stylus_gen.bar import progress_bar
+from stylus_gen.doors.progress_bar import progress_bar
 from stylus_gen.tools.text import printable
 
 if TYPE_CHECKING:

@@ -19,17 +19,17 @@ import transformers.utils.logging
 from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 
-from stylus_gen.tools.diffusion.adapter import read_adapter
-from stylus_gen.tools.diffusion.conversion import name_converter
+from stylus_gen.tools.diffusion.apply import AdapterRuntime
 from stylus_gen.tools.diffusion.device import DTYPES, choose_device, choose_dtype
 from stylus_gen.tools.diffusion.family import base_family, declaration, missing_base
 from stylus_gen.tools.diffusion.fingerprint import fingerprint_base
-from stylus_gen.tools.diffusion.runtime import AdapterRuntime
 from stylus_gen.tools.diffusion.schedulers import quiet_numpy
 from stylus_gen.tools.diffusion.settings import RenderSettings, base_defaults
-from stylus_gen.tools.diffusion.shelf import Shelf
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.families import Family
+from stylus_gen.tools.lora.adapter import read_adapter
+from stylus_gen.tools.lora.cache import Shelf
+from stylus_gen.tools.lora.conversion import name_converter
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, message)."""

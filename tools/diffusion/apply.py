@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylus_gen.tools.diffusion.adapter import Adapter
-from stylus_gen.tools.diffusion.binding import Target
-from stylus_gen.tools.diffusion.patch import Patch, add_patch
-from stylus_gen.tools.diffusion.sites import Sites
 from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.lora.adapter import Adapter
+from stylus_gen.tools.lora.binding import Target
+from stylus_gen.tools.lora.patch import Patch, add_patch
+from stylus_gen.tools.lora.sites import Sites
 
 Weighted = tuple[Adapter, float]
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stylus_gen.tools.diffusion.keys import DENOISER
-from stylus_gen.tools.diffusion.sites import Site
 from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.lora.keys import DENOISER
+from stylus_gen.tools.lora.sites import Site
 
 MAX_ALPHA = 1e6
 """Trainers write up to some thousand; a number of 4,000 digits is no float."""

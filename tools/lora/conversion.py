@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from stylus_gen.tools.diffusion.keys import parse_key
 from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.lora.keys import parse_key
 
 Tensors = dict[str, Tensor]
 Convert = Callable[[Tensors], Tensors]

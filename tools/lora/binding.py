@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stylus_gen.tools.diffusion.alphas import Alphas
-from stylus_gen.tools.diffusion.patch import Patch, form_of, rank_of
-from stylus_gen.tools.diffusion.sites import Site, Sites
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.families import TITLES, Family
+from stylus_gen.tools.lora.alphas import Alphas
+from stylus_gen.tools.lora.patch import Patch, form_of, rank_of
+from stylus_gen.tools.lora.sites import Site, Sites
 
 Target = tuple[Site, str]
 """A parameter of the base: a module, and ``weight`` or ``bias``."""

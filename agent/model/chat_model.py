@@ -39,7 +39,7 @@ def open_planner(
     """Open the planner of a name; ``modes`` remembers between runs how a model is best spoken to."""
     if name == "offline":
         return OFFLINE
-    from stylus_gen.agent.speak import chat_planner
+    from stylus_gen.agent.model.ask import chat_planner
 
     model = open_chat_model(name, base_url=base_url, api_key=api_key)
     server = read_address(base_url).public if base_url else ""

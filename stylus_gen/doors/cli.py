@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylus_gen.doors.terminal import Json, Model, complain, opened, show, show_json
 from stylus_gen.eval.commands import app as eval_app
-from stylus_gen.terminal import Json, Model, complain, opened, show, show_json
 from stylus_gen.tools.errors import EXIT_CODES, AdapterRejected, BadRequest, StylusError, Unavailable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
         write_whole(out, plan.model_dump_json(indent=2))
     if as_json:
         return show_json(plan.model_dump(mode="json"))
-    from stylus_gen.tables import plan_tables
+    from stylus_gen.doors.tables import plan_tables
 
     show(plan_tables(plan))
 
@@ -81,7 +81,7 @@ def import_(
     if as_json:
         show_json(summary.to_json())
     else:
-        from stylus_gen.tables import import_table
+        from stylus_gen.doors.tables import import_table
 
         show(import_table(summary))
     if summary.skipped and not (summary.taken or summary.updated or summary.merged or summary.unchanged):
@@ -104,7 +104,7 @@ def search(
         found = stylus.search(text, kind=kind, limit=limit)
     if as_json:
         return show_json({"query": text, "candidates": [c.model_dump(mode="json") for c in found]})
-    from stylus_gen.tables import candidate_table
+    from stylus_gen.doors.tables import candidate_table
 
     show(candidate_table(text, found))
 
@@ -126,7 +126,7 @@ def index(
         report = {"family": stylus.family, "adapters": held, "recall": round(recall, 4)}
     if as_json:
         return show_json(report)
-    from stylus_gen.tables import plain
+    from stylus_gen.doors.tables import plain
     from stylus_gen.tools.percent import percent
 
     show(plain(f"{held:,} adapters for {report['family']}; it finds {percent(recall, 1)} of what exact search finds"))
@@ -134,7 +134,7 @@ def index(
 
 def show_audit(audit: Audit, as_json: bool) -> None:
     """Print what an audit of the index found; exit as if something were missing when the index is not sound."""
-    from stylus_gen.tables import plain
+    from stylus_gen.doors.tables import plain
 
     if as_json:
         show_json({**audit._asdict(), "sound": audit.sound})
@@ -160,7 +160,7 @@ def show_(
         card = stylus.card(adapter)
     if as_json:
         return show_json(card.model_dump(mode="json"))
-    from stylus_gen.tables import card_table
+    from stylus_gen.doors.tables import card_table
 
     show(card_table(card))
 
@@ -251,7 +251,7 @@ def generate(
         return show_json(
             {"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]} | said
         )
-    from stylus_gen.tables import plain, plan_tables
+    from stylus_gen.doors.tables import plain, plan_tables
 
     show(plan_tables(chosen), *(plain(f"warning: {note}") for note in notes), *(plain(path) for path in result.images))
 
@@ -275,7 +275,7 @@ def replay(
                 "warnings": again.warnings,
             }
         )
-    from stylus_gen.tables import plain
+    from stylus_gen.doors.tables import plain
 
     verdict = "identical" if again.identical else f"not identical: {'; '.join(again.differences)}"
     show(plain(again.path), plain(verdict), *(plain(f"warning: {note}") for note in again.warnings))
@@ -295,7 +295,7 @@ def check(
     if as_json:
         show_json(report.model_dump(mode="json"))
     else:
-        from stylus_gen.tables import report_table
+        from stylus_gen.doors.tables import report_table
 
         show(report_table(report))
     if any(finding.level == "error" for finding in report.findings):
@@ -325,7 +325,7 @@ def doctor(base: Base = None, model: Model = None, family: Family = None, as_jso
     if as_json:
         show_json({"findings": [f._asdict() for f in findings]})
     else:
-        from stylus_gen.tables import table
+        from stylus_gen.doors.tables import table
 
         show(table("doctor", ("what", "state", "detail", "what to do"), findings))
     if any(f.state == "missing" for f in findings):
@@ -336,7 +336,7 @@ def doctor(base: Base = None, model: Model = None, family: Family = None, as_jso
 def demo(out: Out = None, as_json: Json = False) -> None:
     """Plan and draw five prompts on the small world, without and with adapters."""
     from stylus_gen.demo import run_demo
-    from stylus_gen.tables import plain, plan_tables
+    from stylus_gen.doors.tables import plain, plan_tables
 
     def say(what: str, plan: Plan) -> None:
         if not as_json:

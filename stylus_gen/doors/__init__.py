@@ -1,0 +1,1 @@
+"""The doors: each a thin adapter over the Python API."""
