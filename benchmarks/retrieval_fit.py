@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from stylus_gen.eval.gold import Prompt, read_gold
 from stylus_gen.eval.ranking import DEPTHS, Answer, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.eval.retrieval import FIELDS, POLICY, by_group, group_of, read_kinds
 from stylus_gen.tools.ingest.importer import import_adapters
+from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.search import gather
 from stylus_gen.tools.search.embed import Embedder, minilm
 from stylus_gen.tools.search.features import NAMES
@@ -39,7 +40,6 @@ from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.adapters import count_cards
 from stylus_gen.tools.store.database import Database, open_database
 
-Progress = Callable[[int, int, str], None]
 Floats = NDArray[np.float32]
 Term = tuple[str, bool]
 """A feature: its value, or (True) its share of the best candidate's."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import ValidationError
 
-from stylus_gen.doors.progress_bar import silent
 from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family, usable_families
 from stylus_gen.tools.plan import MAX_BYTES, Budget, Candidate, Concept, Plan, Policy
+from stylus_gen.tools.progress import Progress, silent
 from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from stylus_gen.tools.search.audit import Audit
     from stylus_gen.tools.search.embed import Embedder
     from stylus_gen.tools.store.database import Database
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, message)."""
 
 
 @dataclass(frozen=True)

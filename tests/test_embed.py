@@ -46,7 +46,8 @@ def test_what_stands_beyond_the_limit_is_not_read() -> None:
 
 
 def test_embedding_needs_no_torch() -> None:
-    code = "import sys; from stylus_gen.tools.search.embed import minilm; minilm().embed(['fox']); print('torch' in sys.modules)"
+    used = "from stylus_gen.tools.search.embed import minilm; minilm().embed(['fox'])"
+    code = f"import sys; {used}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

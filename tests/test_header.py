@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.lora.header import MAX_HEADER, Header, TensorInfo, read_header, sniff_family
+from stylus_gen.tools.lora.family import sniff_family
+from stylus_gen.tools.lora.header import MAX_HEADER, Header, TensorInfo, read_header
 
 KOHYA_KEY = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stylus_gen.tools.diffusion.adapters import load_adapters
 from stylus_gen.tools.diffusion.draw import draw
-from stylus_gen.tools.diffusion.load import Progress, Studio, open_studio, silent
+from stylus_gen.tools.diffusion.load import Studio, open_studio
 from stylus_gen.tools.diffusion.recipe import Recipe, is_whole, read_recipe, write_picture
 from stylus_gen.tools.diffusion.replay import Replayed, replay
 from stylus_gen.tools.diffusion.settings import Limits, RenderSettings, render_settings, within_limits
@@ -21,6 +21,7 @@ from stylus_gen.tools.diffusion.writing import write_recipe
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.lora.adapter import Adapter
 from stylus_gen.tools.plan import Plan
+from stylus_gen.tools.progress import Progress, silent
 
 __all__ = [
     "Limits",

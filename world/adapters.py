@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stylus_gen.tools.progress import Progress
 from stylus_gen.world.augment import to_pixels
 from stylus_gen.world.base import Material, build_scheduler, diffusion_loss, read_captions
 from stylus_gen.world.captions import EFFECTS, plain_caption, style_phrase, styled_caption, with_filler
@@ -21,7 +22,7 @@ from stylus_gen.world.catalogue import WEIGHT, Entry
 from stylus_gen.world.effects import EFFECT_CODE
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.lora import Lora, header_metadata, write_lora
-from stylus_gen.world.pictures import Grid, Progress
+from stylus_gen.world.pictures import Grid
 from stylus_gen.world.things import BASE_STYLE, STYLES, SUBJECTS, THINGS, UNSEEN, held_out
 from stylus_gen.world.vae import encode
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stylus_gen.world.pictures import Progress
+from stylus_gen.tools.progress import Progress
 
 CHECKPOINT_SECONDS = 120.0
 

@@ -11,7 +11,6 @@ import re
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.progress import Progress
 from stylus_gen.world.things import STYLES, THINGS
 
 # The releases that the shipped weights were trained on.
@@ -35,8 +35,6 @@ RELEASES = {
 }
 
 MORE = 900  # other icons of each style, for the judge to learn styles from
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from stylus_gen.tools.progress import Bytes
+from stylus_gen.tools.progress import Bytes, Progress, silent
 from stylus_gen.tools.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from stylus_gen.api import Progress
-
 
 UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
-
-
-def silent(done: int, total: int, message: str) -> None:
-    """Show no progress."""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ It runs on any catalogue of Civitai model objects and any prompts with the field
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, family_of, support
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.plan import Concept, Plan, Policy, Tokens
+from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES, stem
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.embed import Embedder
@@ -33,8 +34,6 @@ from stylus_gen.tools.store.adapters import count_families, get_cards
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.triggers import gives_orders, has_words
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, strength
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_
 from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import Candidate, Policy
+from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.search import PROMPT, search_adapters
 from stylus_gen.tools.search.embed import Embedder, minilm
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.database import Database
-
-Progress = Callable[[int, int, str], None]
 
 # All that is safe; every family: gold prompts do not say what they were drawn on.
 POLICY = Policy(nsfw_level=31)

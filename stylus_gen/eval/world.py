@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylus_gen.eval.scores import Scores, bootstrap, mean_row, score
-from stylus_gen.eval.world_pictures import SEED, Drawing, Easel, Progress, Weights
+from stylus_gen.eval.world_pictures import SEED, Drawing, Easel, Weights
+from stylus_gen.tools.progress import Progress
 from stylus_gen.world import adapter_stems, adapters_path, base_path, judge_path
 from stylus_gen.world.catalogue import WEIGHT, catalogue
 from stylus_gen.world.exam import Question, Size, questions, sound

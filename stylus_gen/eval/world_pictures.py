@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stylus_gen.tools.file import make_folder, write_whole
+from stylus_gen.tools.progress import Progress
 from stylus_gen.world.exam import Question
 
 if TYPE_CHECKING:
     from stylus_gen.tools.diffusion.load import Studio
 
-Progress = Callable[[int, int, str], None]
 Weights = tuple[tuple[str, float], ...]
 """File stems and weights, sorted: what one picture is drawn with."""
 

@@ -6,7 +6,7 @@ safetensors only; code that comes with a model is never run. It does not draw: s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,18 +30,11 @@ from stylus_gen.tools.families import Family
 from stylus_gen.tools.lora.adapter import read_adapter
 from stylus_gen.tools.lora.cache import Shelf
 from stylus_gen.tools.lora.conversion import name_converter
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, message)."""
-
+from stylus_gen.tools.progress import Progress, silent
 
 SMALL = 50_000_000
 """Parameters of a denoiser below which threads on a CPU wait for each other longer than they work: on two busy cores
 three pictures of the small world took 90 s with two threads and 5 s with one."""
-
-
-def silent(done: int, total: int, message: str) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True, eq=False)

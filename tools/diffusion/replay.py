@@ -12,10 +12,11 @@ from PIL import Image
 
 from stylus_gen.tools.diffusion.adapters import same_adapter
 from stylus_gen.tools.diffusion.draw import draw, versions
-from stylus_gen.tools.diffusion.load import Progress, Studio, silent
+from stylus_gen.tools.diffusion.load import Studio
 from stylus_gen.tools.diffusion.recipe import Recipe, read_recipe, write_picture
 from stylus_gen.tools.diffusion.settings import Limits, above_usual, within_limits
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.progress import Progress, silent
 
 _Pixels = npt.NDArray[np.uint8]
 

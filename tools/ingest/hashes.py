@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.ingest.summary import Progress
 from stylus_gen.tools.lora.contents import require_adapter
 from stylus_gen.tools.lora.header import read_header
-from stylus_gen.tools.progress import Bytes
+from stylus_gen.tools.progress import Bytes, Progress
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.store.places import Mark, Place, mark_of, read_places, remember
 

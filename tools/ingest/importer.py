@@ -15,8 +15,8 @@ from stylus_gen.tools.ingest.community import community_card, is_community
 from stylus_gen.tools.ingest.folder import PICKLE, PICKLES, Inventory, is_storable, read_adapter, shown, take_stock
 from stylus_gen.tools.ingest.hashes import Hashed, hash_files
 from stylus_gen.tools.ingest.rows import SUFFIXES, Row, read_rows
-from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Progress, Report
-from stylus_gen.tools.progress import Bytes
+from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Report
+from stylus_gen.tools.progress import Bytes, Progress
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.index import update_index
 from stylus_gen.tools.store.adapters import upsert_cards

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,6 @@ MAX_PROBLEMS = 100_000
 """Problems kept: some 20 MB. A dump may hold a million bad rows; more are only counted."""
 
 EXAMPLES = 3
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, message)."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from stylus_gen.tools.lora.alphas import read_alphas
 from stylus_gen.tools.lora.binding import Target, bind_modules, make_patches, misfit
 from stylus_gen.tools.lora.contents import require_adapter
 from stylus_gen.tools.lora.conversion import Convert, Tensors
-from stylus_gen.tools.lora.header import read_header, sniff_family
+from stylus_gen.tools.lora.family import sniff_family
+from stylus_gen.tools.lora.header import read_header
 from stylus_gen.tools.lora.keys import parse_key
 from stylus_gen.tools.lora.patch import Patch
 from stylus_gen.tools.lora.sites import Sites

@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from stylus_gen.tools.families import TITLES, Family, named_family, share_shape
+from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.lora.keys import DENOISER, parse_key
-
-if TYPE_CHECKING:
-    from stylus_gen.tools.lora.header import Header, TensorInfo
 
 MAX_MODULES = 4_000  # that are looked at; the largest base has some 1,500
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stylus_gen.tools.errors import AdapterRejected
-from stylus_gen.tools.lora.family import sniff_family as sniff_family
 
 MAX_FILE = 4 * 2**30
 MAX_HEADER = 24 * 2**20

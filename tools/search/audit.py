@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
+from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.search.document import FORMAT, Document, make_document
-from stylus_gen.tools.search.index import COLUMNS, Progress, read_models
+from stylus_gen.tools.search.index import COLUMNS, read_models
 from stylus_gen.tools.store.database import Connection, Database
 
 BATCH = 256

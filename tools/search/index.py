@@ -7,7 +7,7 @@ It knows nothing of ranking.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,14 +18,13 @@ from psycopg.rows import dict_row
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import BadRequest, Unavailable
+from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.search.document import FORMAT, Document, join_vectors, make_document
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_stale, mark_indexed, stale_ids
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.places import WRITERS
 from stylus_gen.tools.store.provenance import to_card
-
-Progress = Callable[[int, int, str], None]
 
 BATCH = 64
 STALE_BATCH = 1000

@@ -6,7 +6,7 @@ each base family with all that works on it; what the filters refuse is skipped w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
@@ -16,9 +16,8 @@ from psycopg import sql
 
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import FAMILIES, usable_families
+from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.store.database import Connection, Database
-
-Progress = Callable[[int, int, str], None]
 
 POLL = 0.5
 """Seconds between two looks at how far the server is."""
