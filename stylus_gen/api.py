@@ -142,10 +142,9 @@ class Stylus:
         from langgraph.checkpoint.postgres import PostgresSaver
         from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-        from stylus_gen.agent.request import PlanRequest
-        from stylus_gen.agent.threads.thread import Threads
+        from stylus_gen.agent.threads.thread import STORED, Threads
 
-        serde = JsonPlusSerializer(allowed_msgpack_modules=[Plan, PlanRequest])
+        serde = JsonPlusSerializer(allowed_msgpack_modules=STORED)
         saver = PostgresSaver(self.database.pool, serde=serde)  # type: ignore[arg-type]  # it sets its own row factory
         saver.setup()
         return Threads(saver, self._context)

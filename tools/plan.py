@@ -1,16 +1,17 @@
 """The Plan: what will be drawn with which adapters, what was refused, and why. The one vocabulary of all floors.
 
-The same object in Python, in JSON and in a picture's metadata. `Plan.model_json_schema()` is its schema;
-`schema_version` grows when a field changes meaning. It knows nothing of databases, models or tensors.
+The same object in Python, in JSON and in a picture's metadata. `Plan.model_json_schema()` is its schema. It knows
+nothing of databases, models or tensors.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stylus_gen.tools.card import Kind, WeightSource
+from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
 
 MAX_IMAGES = 64
@@ -46,6 +47,20 @@ class Record(BaseModel):
     """A frozen record that refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def up_to(newest: int, what: str) -> BeforeValidator:
+    """Refuse a ``schema_version`` above ``newest`` with a sentence (BadRequest), whatever else is in the record."""
+
+    def check(version: object) -> object:
+        if isinstance(version, int) and version > newest:
+            raise BadRequest(
+                f"a newer Stylus wrote this {what} (schema_version {version}; this one reads up to {newest}): install "
+                "that version or a later one"
+            )
+        return version
+
+    return BeforeValidator(check)
 
 
 class Policy(Record):
@@ -159,9 +174,14 @@ MaskRow = Annotated[tuple[bool, ...], Field(description="one flag an assignment,
 
 
 class Plan(Record):
-    """A prompt, the adapters for it, and everything that was decided on the way. Immutable; edits make a new plan."""
+    """A prompt, the adapters for it, and everything that was decided on the way. Immutable; edits make a new plan.
 
-    schema_version: Literal[1] = 1
+    ``schema_version`` grows when a field is added, removed or changes meaning. A plan without one is of version 1. A
+    later version must read every earlier one: a ``mode="before"`` validator here adds or renames the fields. A newer
+    one is refused with a sentence.
+    """
+
+    schema_version: Annotated[Literal[1], up_to(1, "plan")] = 1
     prompt: Text = Field(min_length=1)
     final_prompt: Text
     negative_prompt: Text = ""

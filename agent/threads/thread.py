@@ -42,6 +42,9 @@ class Thread(BaseModel):
     refused: str | None = None
 
 
+STORED: list[type[Any] | tuple[str, str]] = [Plan, PlanRequest, Thread, ("stylus_gen.agent.threads", "Thread")]
+"""Classes that a checkpoint may hold, also by the names that they had; see `MOVED` in this folder's ``__init__``."""
+
 Update = dict[str, Any]
 
 

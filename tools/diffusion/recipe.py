@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -21,9 +21,8 @@ from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.file import make_folder, write_whole
-from stylus_gen.tools.plan import MaskRow, Plan, Record, Text
+from stylus_gen.tools.plan import MaskRow, Plan, Record, Text, up_to
 
-RECIPE_VERSION: Literal[1] = 1
 CHUNK = "stylus_recipe"
 
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -46,10 +45,10 @@ class Recipe(Record):
     """What was run for one picture: with the same base and adapter files it makes the same pixels.
 
     ``base`` is a folder's name or a hub id, never a path; ``base_fingerprint`` is what tells bases apart.
-    ``settings`` has no ``None``.
+    ``settings`` has no ``None``. ``schema_version`` grows and is read as the plan's is; the plan inside has its own.
     """
 
-    schema_version: Literal[1] = RECIPE_VERSION
+    schema_version: Annotated[Literal[1], up_to(1, "recipe")] = 1
     plan: Plan
     image: int = Field(ge=0, description="which row of the plan's masks")
     mask: MaskRow
