@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from stylus_gen.tools.diffusion.apply import AdapterRuntime
 from stylus_gen.tools.lora.adapter import read_adapter
-from stylus_gen.tools.lora.cache import Shelf
+from stylus_gen.tools.lora.cache import AdapterCache
 
 PICK = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 
@@ -75,20 +75,20 @@ def step(unet: Any) -> None:
 def ours(pipe: Any, one: Path, two: Path, device: str, repeat: int) -> dict[str, float]:
     runtime = AdapterRuntime(pipe)
 
-    def shelf() -> Shelf:
-        return Shelf(lambda path: read_adapter(path, runtime.sites, base="sd15"))
+    def cache() -> AdapterCache:
+        return AdapterCache(lambda path: read_adapter(path, runtime.sites, base="sd15"))
 
     bare = seconds(lambda: step(pipe.unet), device, repeat)
-    kept = shelf()
+    kept = cache()
     a, b = kept.get(one), kept.get(two)
     runtime.apply([(a, 1.0), (b, 1.0)])  # pristine copies are made once in a process
     merged = seconds(lambda: step(pipe.unet), device, repeat)
     runtime.restore()
     turn = iter(range(10**6))
     figures = {
-        "read a file: check, hash, bind": seconds(lambda: shelf().get(one), device, repeat),
+        "read a file: check, hash, bind": seconds(lambda: cache().get(one), device, repeat),
         "load one adapter, file included": seconds(
-            lambda: (runtime.restore(), runtime.apply([(shelf().get(one), 0.8)])), device, repeat
+            lambda: (runtime.restore(), runtime.apply([(cache().get(one), 0.8)])), device, repeat
         ),
         "swap to another, read before": seconds(lambda: runtime.apply([((a, b)[next(turn) % 2], 0.8)]), device, repeat),
         "change a weight": seconds(lambda: runtime.apply([(a, 0.1 + 0.01 * next(turn))]), device, repeat),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stylus_gen.tools.card import Card
     from stylus_gen.tools.check import Report
     from stylus_gen.tools.diffusion.recipe import Recipe
-    from stylus_gen.tools.generate import Limits, RenderSettings, Replayed, Studio
+    from stylus_gen.tools.generate import Limits, Pipeline, RenderSettings, Replayed
     from stylus_gen.tools.ingest import ImportSummary
     from stylus_gen.tools.search.audit import Audit
     from stylus_gen.tools.search.embed import Embedder
@@ -110,17 +110,17 @@ class Stylus:
     @cached_property
     def family(self) -> Family:
         """Name the base's family, without loading the base. Raises BadRequest where it cannot be told."""
-        from stylus_gen.tools.diffusion.family import base_family
+        from stylus_gen.tools.diffusion.base import base_family
 
         return self.settings.family or base_family(self.base)[0]
 
     @cached_property
-    def studio(self) -> Studio:
+    def pipeline(self) -> Pipeline:
         """Load the base model."""
-        from stylus_gen.tools.diffusion.load import open_studio
+        from stylus_gen.tools.diffusion.pipeline import load_base
 
         of = self.settings
-        return open_studio(self.base, device=of.device, dtype=of.dtype, family=of.family, progress=self.progress)
+        return load_base(self.base, device=of.device, dtype=of.dtype, family=of.family, progress=self.progress)
 
     @cached_property
     def planner(self) -> Planner:
@@ -253,7 +253,7 @@ class Stylus:
             raise BadRequest(f"the request: {faults(error)}") from None
 
     def _family_of(self, base: str | None) -> Family:
-        from stylus_gen.tools.diffusion.family import base_family
+        from stylus_gen.tools.diffusion.base import base_family
 
         return (
             base_family(readable(base, "the base", MAX_NAME))[0] if base and base != self.settings.base else self.family
@@ -333,7 +333,7 @@ class Stylus:
 
         pictures = generate(
             plan,
-            studio=self.studio,
+            pipeline=self.pipeline,
             files=self._files(a.adapter_id for a in plan.assignments),
             settings=settings,
             out_dir=self.settings.outputs,
@@ -357,7 +357,7 @@ class Stylus:
         files = self._files(a.adapter_id for a in recipe.plan.assignments)
         return replay(
             Path(picture),
-            studio=self.studio,
+            pipeline=self.pipeline,
             files=files,
             out_dir=self.settings.outputs,
             progress=self.progress,

@@ -17,11 +17,11 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 
 from stylus_gen.tools.diffusion.apply import AdapterRuntime
-from stylus_gen.tools.diffusion.family import base_family
+from stylus_gen.tools.diffusion.base import base_family
 from stylus_gen.tools.errors import AdapterRejected, BadRequest, Unavailable
-from stylus_gen.tools.generate import Studio, open_studio
+from stylus_gen.tools.generate import Pipeline, load_base
 from stylus_gen.tools.lora.adapter import Adapter, read_adapter
-from stylus_gen.tools.lora.cache import Shelf
+from stylus_gen.tools.lora.cache import AdapterCache
 from stylus_gen.tools.lora.conversion import name_converter
 from stylus_gen.tools.lora.sites import Site
 
@@ -40,13 +40,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(folder: Path) -> Studio:
-    return open_studio(str(folder))
+def opened(folder: Path) -> Pipeline:
+    return load_base(str(folder))
 
 
 @pytest.fixture
-def studio(opened: Studio) -> Iterator[Studio]:
-    with opened.given_back():
+def pipeline(opened: Pipeline) -> Iterator[Pipeline]:
+    with opened.restored():
         yield opened
 
 
@@ -67,13 +67,13 @@ def by_diffusers(folder: Path, loras: list[tuple[Path, float]]) -> torch.Tensor:
     return pixels(pipe)
 
 
-def by_us(studio: Studio, loras: list[tuple[Path, float]]) -> torch.Tensor:
-    studio.runtime.apply([(studio.shelf.get(path), weight) for path, weight in loras])
-    return pixels(studio.pipe)
+def by_us(pipeline: Pipeline, loras: list[tuple[Path, float]]) -> torch.Tensor:
+    pipeline.runtime.apply([(pipeline.cache.get(path), weight) for path, weight in loras])
+    return pixels(pipeline.pipe)
 
 
-def bits(studio: Studio) -> dict[str, torch.Tensor]:
-    models = (studio.pipe.unet, studio.pipe.text_encoder)
+def bits(pipeline: Pipeline) -> dict[str, torch.Tensor]:
+    models = (pipeline.pipe.unet, pipeline.pipe.text_encoder)
     return {f"{i}.{name}": t.clone() for i, m in enumerate(models) for name, t in m.state_dict().items()}
 
 
@@ -88,8 +88,8 @@ def canonical(adapter: Adapter) -> dict[Site, tuple[torch.Tensor, torch.Tensor, 
 # Reading
 
 
-def test_four_formats_of_one_adapter_are_the_same_tensors(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, components=BOTH)
+def test_four_formats_of_one_adapter_are_the_same_tensors(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, components=BOTH)
     files = [
         tiny.write(tmp_path / "kohya.safetensors", tiny.kohya_tensors(lora)),
         tiny.write(tmp_path / "peft.safetensors", tiny.peft_tensors(lora)),
@@ -97,39 +97,39 @@ def test_four_formats_of_one_adapter_are_the_same_tensors(studio: Studio, tmp_pa
         tiny.write(tmp_path / "diffusers.safetensors", tiny.old_diffusers_tensors(lora)),
     ]
     for path in files:
-        found = canonical(studio.shelf.get(path))
+        found = canonical(pipeline.cache.get(path))
         assert {tuple(site) for site in found} == set(lora)
         for site, (a, b, scale) in found.items():
             wanted_a, wanted_b, _ = lora[tuple(site)]
             assert torch.equal(a, wanted_a) and torch.equal(b, wanted_b) and scale == 1.0
 
 
-def test_alpha_is_read_beside_the_tensors_and_from_the_header(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, components=BOTH, rank=4, alpha=1.0)
+def test_alpha_is_read_beside_the_tensors_and_from_the_header(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, components=BOTH, rank=4, alpha=1.0)
     kohya = tiny.write(tmp_path / "kohya.safetensors", tiny.kohya_tensors(lora))
     peft = tiny.write(tmp_path / "peft.safetensors", tiny.peft_tensors(lora), tiny.peft_metadata(lora))
     for path in (kohya, peft):
-        assert {scale for _, _, scale in canonical(studio.shelf.get(path)).values()} == {0.25}
+        assert {scale for _, _, scale in canonical(pipeline.cache.get(path)).values()} == {0.25}
 
 
-def test_alpha_patterns_are_names_and_never_run_as_expressions(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, rank=4, pick=("to_q",))
+def test_alpha_patterns_are_names_and_never_run_as_expressions(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, rank=4, pick=("to_q",))
     one = next(module for _, module in lora)
     config = {"unet.r": 4, "unet.lora_alpha": 4, "unet.alpha_pattern": {"(a+)+$": 9, f"^{one}$": 2}}
     metadata = {"lora_adapter_metadata": json.dumps(config)}
     path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), metadata)
-    scales = {site.module: scale for site, (_, _, scale) in canonical(studio.shelf.get(path)).items()}
+    scales = {site.module: scale for site, (_, _, scale) in canonical(pipeline.cache.get(path)).items()}
     assert scales.pop(one) == 0.5
     assert set(scales.values()) == {1.0}
 
 
-def test_rank_stabilised_adapters_divide_by_the_root_of_the_rank(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, rank=4, pick=("to_q",))
+def test_rank_stabilised_adapters_divide_by_the_root_of_the_rank(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, rank=4, pick=("to_q",))
     config = {"unet.r": 4, "unet.lora_alpha": 4, "unet.use_rslora": True}
     path = tiny.write(
         tmp_path / "a.safetensors", tiny.peft_tensors(lora), {"lora_adapter_metadata": json.dumps(config)}
     )
-    assert {scale for _, _, scale in canonical(studio.shelf.get(path)).values()} == {2.0}
+    assert {scale for _, _, scale in canonical(pipeline.cache.get(path)).values()} == {2.0}
 
 
 @pytest.mark.parametrize(
@@ -143,21 +143,21 @@ def test_rank_stabilised_adapters_divide_by_the_root_of_the_rank(studio: Studio,
         '{"unet.lora_alpha": 1, "unet.alpha_pattern": {"to_q": %s}}' % ("9" * 4000),
     ],
 )
-def test_a_nonsensical_peft_configuration_is_refused(studio: Studio, tmp_path: Path, text: str) -> None:
-    lora = tiny.make_lora(studio.pipe, pick=("to_q",))
+def test_a_nonsensical_peft_configuration_is_refused(pipeline: Pipeline, tmp_path: Path, text: str) -> None:
+    lora = tiny.make_lora(pipeline.pipe, pick=("to_q",))
     path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), {"lora_adapter_metadata": text})
     with pytest.raises(AdapterRejected, match="lora_adapter_metadata"):
-        studio.shelf.get(path)
+        pipeline.cache.get(path)
 
 
-def test_two_hundred_thousand_alpha_patterns_are_looked_up_at_once(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, rank=4)
+def test_two_hundred_thousand_alpha_patterns_are_looked_up_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, rank=4)
     config = {"unet.lora_alpha": 4, "unet.alpha_pattern": {f"x{n}": 9 for n in range(150_000)} | {"to_q": 2}}
     metadata = {"lora_adapter_metadata": json.dumps(config)}
     path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(lora), metadata)
     started = time.process_time()
     scales = {
-        (site.module.endswith("to_q"), scale) for site, (_, _, scale) in canonical(studio.shelf.get(path)).items()
+        (site.module.endswith("to_q"), scale) for site, (_, _, scale) in canonical(pipeline.cache.get(path)).items()
     }
     assert scales == {(True, 0.5), (False, 1.0)}
     assert time.process_time() - started < 5
@@ -182,17 +182,17 @@ def test_two_hundred_thousand_alpha_patterns_are_looked_up_at_once(studio: Studi
     ],
 )
 def test_a_tensor_that_makes_no_sense_is_refused(
-    studio: Studio, tmp_path: Path, part: str, shape: tuple[int, ...]
+    pipeline: Pipeline, tmp_path: Path, part: str, shape: tuple[int, ...]
 ) -> None:
-    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe, rank=4, pick=("to_q",)))
+    tensors = tiny.peft_tensors(tiny.make_lora(pipeline.pipe, rank=4, pick=("to_q",)))
     name = next(iter(tensors)).removesuffix(".lora_A.weight")
     path = tiny.write(tmp_path / "a.safetensors", tensors | {f"{name}.{part}": torch.ones(shape)})
     with pytest.raises(AdapterRejected):
-        studio.shelf.get(path)
+        pipeline.cache.get(path)
 
 
 @pytest.mark.parametrize("form", ["lora", "loha", "lokr", "diff"])
-def test_dora_on_a_weight_that_is_no_matrix_is_refused(studio: Studio, tmp_path: Path, form: str) -> None:
+def test_dora_on_a_weight_that_is_no_matrix_is_refused(pipeline: Pipeline, tmp_path: Path, form: str) -> None:
     norm = "unet.down_blocks.1.attentions.0.transformer_blocks.0.norm1"
     parts = {
         "lora": {"lora_A.weight": (1, 1), "lora_B.weight": (32, 1)},
@@ -202,34 +202,34 @@ def test_dora_on_a_weight_that_is_no_matrix_is_refused(studio: Studio, tmp_path:
     }[form]
     tensors = {f"{norm}.{part}": torch.ones(shape) for part, shape in {**parts, "dora_scale": (1, 1)}.items()}
     with pytest.raises(AdapterRejected):
-        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+        pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors))
 
 
-def test_a_text_encoder_adapter_without_out_proj_is_read(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, components=("text_encoder",), pick=("q_proj", "v_proj"))
-    adapter = studio.shelf.get(tiny.write(tmp_path / "te.safetensors", tiny.kohya_tensors(lora)))
+def test_a_text_encoder_adapter_without_out_proj_is_read(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, components=("text_encoder",), pick=("q_proj", "v_proj"))
+    adapter = pipeline.cache.get(tiny.write(tmp_path / "te.safetensors", tiny.kohya_tensors(lora)))
     assert adapter.matched == len(lora) and adapter.unmatched == ()
 
 
-def test_a_file_is_read_once_until_it_changes(studio: Studio, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, pick=("to_q",))
+def test_a_file_is_read_once_until_it_changes(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, pick=("to_q",))
     path = tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(lora))
-    first = studio.shelf.get(path)
-    assert studio.shelf.get(path) is first
+    first = pipeline.cache.get(path)
+    assert pipeline.cache.get(path) is first
     tiny.write(path, tiny.peft_tensors(lora))
-    assert studio.shelf.get(path).sha256 != first.sha256
+    assert pipeline.cache.get(path).sha256 != first.sha256
 
 
-def test_threads_that_read_together_leave_the_process_sound(studio: Studio, tmp_path: Path) -> None:
+def test_threads_that_read_together_leave_the_process_sound(pipeline: Pipeline, tmp_path: Path) -> None:
     paths = [
-        tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, seed=i)))
+        tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(pipeline.pipe, seed=i)))
         for i in range(8)
     ]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(8) as pool:
-            adapters = list(pool.map(studio.shelf.get, paths))
+            adapters = list(pool.map(pipeline.cache.get, paths))
     finally:
         sys.setswitchinterval(interval)
     assert len({a.sha256 for a in adapters}) == 8
@@ -243,86 +243,86 @@ def test_an_adapter_for_another_family_is_refused_naming_both(folder: Path, tmp_
     xl = DiffusionPipeline.from_pretrained(tiny.save_tiny_sdxl(tmp_path / "xl"), use_safetensors=True)
     lora = tiny.kohya_tensors(tiny.make_lora(xl), two_encoders=True)
     path = tiny.write(tmp_path / "xl.safetensors", lora, {"ss_base_model_version": "sdxl_base_v1-0"})
-    studio = open_studio(str(folder), family="sd15")
-    before = bits(studio)
+    pipeline = load_base(str(folder), family="sd15")
+    before = bits(pipeline)
     with pytest.raises(AdapterRejected, match=r"this adapter is for SDXL, the base is SD 1\.5") as refused:
-        studio.shelf.get(path)
+        pipeline.cache.get(path)
     assert refused.value.facts["code"] == "wrong_family"
-    assert same_bits(before, bits(studio))
+    assert same_bits(before, bits(pipeline))
 
 
-def test_one_weight_of_another_size_refuses_the_whole_file(studio: Studio, tmp_path: Path) -> None:
-    tensors = tiny.kohya_tensors(tiny.make_lora(studio.pipe))
+def test_one_weight_of_another_size_refuses_the_whole_file(pipeline: Pipeline, tmp_path: Path) -> None:
+    tensors = tiny.kohya_tensors(tiny.make_lora(pipeline.pipe))
     name = next(n for n in tensors if n.endswith("lora_down.weight"))
     tensors[name] = torch.zeros(4, 33)
     with pytest.raises(AdapterRejected, match=r"its weight for '.*' is 32×33, the base's is 32×32"):
-        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+        pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors))
 
 
-def test_an_adapter_that_matches_nothing_is_refused(studio: Studio, tmp_path: Path) -> None:
+def test_an_adapter_that_matches_nothing_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     tensors = {f"transformer.blocks.{i}.attn.to_q.lora_{x}.weight": torch.ones(2, 2) for i in range(3) for x in "AB"}
     with pytest.raises(AdapterRejected, match="0 of its 3 modules exist there"):
-        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+        pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors))
 
 
-def test_modules_that_the_base_lacks_are_counted_up_to_half(studio: Studio, tmp_path: Path) -> None:
-    tensors = tiny.kohya_tensors(tiny.make_lora(studio.pipe, pick=("to_q",)))
+def test_modules_that_the_base_lacks_are_counted_up_to_half(pipeline: Pipeline, tmp_path: Path) -> None:
+    tensors = tiny.kohya_tensors(tiny.make_lora(pipeline.pipe, pick=("to_q",)))
     modules = len(tensors) // 3
     for i in range(modules - 1):
         tensors |= {f"lora_unet_elsewhere_{i}.lora_{x}.weight": torch.ones(2, 2) for x in ("down", "up")}
-    adapter = studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+    adapter = pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors))
     assert (adapter.matched, len(adapter.unmatched)) == (modules, modules - 1)
     tensors |= {f"lora_unet_elsewhere_more.lora_{x}.weight": torch.ones(2, 2) for x in ("down", "up")}
     with pytest.raises(AdapterRejected, match="modules exist there"):
-        studio.shelf.get(tiny.write(tmp_path / "b.safetensors", tensors))
+        pipeline.cache.get(tiny.write(tmp_path / "b.safetensors", tensors))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_numbers_are_refused(studio: Studio, tmp_path: Path, value: float) -> None:
-    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe))
+def test_weights_that_are_not_numbers_are_refused(pipeline: Pipeline, tmp_path: Path, value: float) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(pipeline.pipe))
     next(iter(tensors.values()))[0, 0] = value
     with pytest.raises(AdapterRejected, match="NaN or infinite"):
-        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+        pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors))
 
 
-def test_a_part_of_no_known_form_is_refused_and_not_dropped(studio: Studio, tmp_path: Path) -> None:
-    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe))
+def test_a_part_of_no_known_form_is_refused_and_not_dropped(pipeline: Pipeline, tmp_path: Path) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(pipeline.pipe))
     name = next(iter(tensors)).replace(".lora_A.weight", "")
     with pytest.raises(AdapterRejected, match=r"lora_B\.bias.*no adapter form"):
-        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors | {f"{name}.lora_B.bias": torch.ones(32)}))
+        pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors | {f"{name}.lora_B.bias": torch.ones(32)}))
 
 
-def test_half_a_pair_is_refused(studio: Studio, tmp_path: Path) -> None:
-    tensors = tiny.peft_tensors(tiny.make_lora(studio.pipe))
+def test_half_a_pair_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    tensors = tiny.peft_tensors(tiny.make_lora(pipeline.pipe))
     del tensors[next(iter(tensors))]
     with pytest.raises(AdapterRejected, match=r"has the parts \['B'\]"):
-        studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors))
+        pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors))
 
 
-def test_a_file_cut_in_half_is_refused(studio: Studio, tmp_path: Path) -> None:
-    path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(tiny.make_lora(studio.pipe)))
+def test_a_file_cut_in_half_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    path = tiny.write(tmp_path / "a.safetensors", tiny.peft_tensors(tiny.make_lora(pipeline.pipe)))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AdapterRejected, match="cut short"):
-        studio.shelf.get(path)
+        pipeline.cache.get(path)
 
 
-def test_a_header_that_claims_ten_gigabytes_is_refused(studio: Studio, tmp_path: Path) -> None:
+def test_a_header_that_claims_ten_gigabytes_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", 10 * 2**30) + b"{}")
     with pytest.raises(AdapterRejected):
-        studio.shelf.get(path)
+        pipeline.cache.get(path)
 
 
-def test_pickles_are_refused_unread(studio: Studio, tmp_path: Path) -> None:
+def test_pickles_are_refused_unread(pipeline: Pipeline, tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    torch.save(tiny.peft_tensors(tiny.make_lora(studio.pipe)), path)
+    torch.save(tiny.peft_tensors(tiny.make_lora(pipeline.pipe)), path)
     with pytest.raises(AdapterRejected):
-        studio.shelf.get(path)
+        pipeline.cache.get(path)
 
 
-def test_a_file_that_is_not_there_is_refused(studio: Studio, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(AdapterRejected, match="not there") as refused:
-        studio.shelf.get(tmp_path / "gone.safetensors")
+        pipeline.cache.get(tmp_path / "gone.safetensors")
     assert refused.value.facts["code"] == "no_file"
 
 
@@ -330,44 +330,44 @@ def test_a_file_that_is_not_there_is_refused(studio: Studio, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("form", ["kohya", "peft"])
-def test_our_merge_draws_what_diffusers_draws(studio: Studio, folder: Path, tmp_path: Path, form: str) -> None:
+def test_our_merge_draws_what_diffusers_draws(pipeline: Pipeline, folder: Path, tmp_path: Path, form: str) -> None:
     loras = []
     for i, (rank, alpha, weight) in enumerate([(4, 2.0, 0.7), (2, 5.0, -0.4)]):
-        lora = tiny.make_lora(studio.pipe, components=BOTH, rank=rank, alpha=alpha, seed=i)
+        lora = tiny.make_lora(pipeline.pipe, components=BOTH, rank=rank, alpha=alpha, seed=i)
         tensors = tiny.kohya_tensors(lora) if form == "kohya" else tiny.peft_tensors(lora)
         metadata = tiny.peft_metadata(lora) if form == "peft" else None
         loras.append((tiny.write(tmp_path / f"{i}.safetensors", tensors, metadata), weight))
-    base, theirs, ours = pixels(studio.pipe), by_diffusers(folder, loras), by_us(studio, loras)
+    base, theirs, ours = pixels(pipeline.pipe), by_diffusers(folder, loras), by_us(pipeline, loras)
     assert (theirs - base).abs().max() > 0.01
     assert (ours - theirs).abs().max() <= 1e-5
 
 
-def test_convolutions_merge_as_diffusers_applies_them(studio: Studio, folder: Path, tmp_path: Path) -> None:
-    lora = tiny.make_lora(studio.pipe, rank=4, alpha=2.0, pick=CONVOLUTIONS)
+def test_convolutions_merge_as_diffusers_applies_them(pipeline: Pipeline, folder: Path, tmp_path: Path) -> None:
+    lora = tiny.make_lora(pipeline.pipe, rank=4, alpha=2.0, pick=CONVOLUTIONS)
     assert {a.shape[2:] for a, _, _ in lora.values()} == {(3, 3), (1, 1), ()}
     path = tiny.write(tmp_path / "locon.safetensors", tiny.kohya_tensors(lora))
-    base, theirs, ours = pixels(studio.pipe), by_diffusers(folder, [(path, 0.8)]), by_us(studio, [(path, 0.8)])
+    base, theirs, ours = pixels(pipeline.pipe), by_diffusers(folder, [(path, 0.8)]), by_us(pipeline, [(path, 0.8)])
     assert (theirs - base).abs().max() > 0.01
     assert (ours - theirs).abs().max() <= 1e-5
 
 
 def test_sdxl_adapters_merge_under_the_names_kohya_gives_them(tmp_path: Path) -> None:
     folder = tiny.save_tiny_sdxl(tmp_path / "xl")
-    studio = open_studio(str(folder))
-    lora = tiny.make_lora(studio.pipe, components=("unet", "text_encoder", "text_encoder_2"), rank=4, alpha=2.0)
+    pipeline = load_base(str(folder))
+    lora = tiny.make_lora(pipeline.pipe, components=("unet", "text_encoder", "text_encoder_2"), rank=4, alpha=2.0)
     tensors = tiny.kohya_tensors(lora, two_encoders=True)
     path = tiny.write(tmp_path / "diffusers_names.safetensors", tensors)
     original = {tiny.ldm_name(name): tensor for name, tensor in tensors.items()}
     assert any("input_blocks_" in n for n in original) and any("output_blocks_" in n for n in original)
     older = tiny.write(tmp_path / "original_names.safetensors", original)
-    assert canonical(studio.shelf.get(older)).keys() == canonical(studio.shelf.get(path)).keys()
-    assert studio.shelf.get(older).unmatched == ()
+    assert canonical(pipeline.cache.get(older)).keys() == canonical(pipeline.cache.get(path)).keys()
+    assert pipeline.cache.get(older).unmatched == ()
     theirs = by_diffusers(folder, [(path, 0.7)])
-    assert (by_us(studio, [(path, 0.7)]) - theirs).abs().max() <= 1e-5
-    assert (by_us(studio, [(older, 0.7)]) - theirs).abs().max() <= 1e-5
+    assert (by_us(pipeline, [(path, 0.7)]) - theirs).abs().max() <= 1e-5
+    assert (by_us(pipeline, [(older, 0.7)]) - theirs).abs().max() <= 1e-5
 
 
-def test_dora_merges_as_peft_applies_it(studio: Studio, folder: Path, tmp_path: Path) -> None:
+def test_dora_merges_as_peft_applies_it(pipeline: Pipeline, folder: Path, tmp_path: Path) -> None:
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
@@ -378,14 +378,14 @@ def test_dora_merges_as_peft_applies_it(studio: Studio, folder: Path, tmp_path: 
     assert any("magnitude" in name for name in tensors)
     config = {"unet.r": 4, "unet.lora_alpha": 2, "unet.use_dora": True}
     path = tiny.write(tmp_path / "a.safetensors", tensors, {"lora_adapter_metadata": json.dumps(config)})
-    studio.runtime.apply([(studio.shelf.get(path), 1.0)])
-    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() <= 1e-5
-    studio.runtime.restore()
-    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() > 1e-3
+    pipeline.runtime.apply([(pipeline.cache.get(path), 1.0)])
+    assert (noise(pipeline.pipe.unet) - noise(unet)).abs().max() <= 1e-5
+    pipeline.runtime.restore()
+    assert (noise(pipeline.pipe.unet) - noise(unet)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["LoHa", "LoKr"])
-def test_lycoris_forms_merge_as_peft_applies_them(studio: Studio, folder: Path, tmp_path: Path, kind: str) -> None:
+def test_lycoris_forms_merge_as_peft_applies_them(pipeline: Pipeline, folder: Path, tmp_path: Path, kind: str) -> None:
     import peft
 
     unet = UNet2DConditionModel.from_pretrained(folder / "unet")
@@ -397,10 +397,10 @@ def test_lycoris_forms_merge_as_peft_applies_them(studio: Studio, folder: Path, 
     tensors = {f"lora_unet_{kohya_name(n)}": p.detach() for n, p in parts.items()}
     tensors |= {f"{n.rpartition('.')[0]}.alpha": torch.tensor(2.0) for n in tensors}
     path = tiny.write(tmp_path / "a.safetensors", tensors)
-    studio.runtime.apply([(studio.shelf.get(path), 1.0)])
-    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() <= 1e-5
-    studio.runtime.restore()
-    assert (noise(studio.pipe.unet) - noise(unet)).abs().max() > 1e-3
+    pipeline.runtime.apply([(pipeline.cache.get(path), 1.0)])
+    assert (noise(pipeline.pipe.unet) - noise(unet)).abs().max() <= 1e-5
+    pipeline.runtime.restore()
+    assert (noise(pipeline.pipe.unet) - noise(unet)).abs().max() > 1e-3
 
 
 def test_flux_adapters_under_kohyas_names_merge_as_diffusers_applies_them(tmp_path: Path) -> None:
@@ -450,22 +450,24 @@ def noise(unet: Any) -> torch.Tensor:
     return out
 
 
-def test_a_full_difference_is_added_to_weight_and_bias(studio: Studio, tmp_path: Path) -> None:
-    conv = studio.pipe.unet.conv_in
+def test_a_full_difference_is_added_to_weight_and_bias(pipeline: Pipeline, tmp_path: Path) -> None:
+    conv = pipeline.pipe.unet.conv_in
     tensors = {"lora_unet_conv_in.diff": torch.ones_like(conv.weight), "lora_unet_conv_in.diff_b": torch.ones(32)}
     weight, bias = conv.weight.clone(), conv.bias.clone()
-    studio.runtime.apply([(studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tensors)), 0.5)])
+    pipeline.runtime.apply([(pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tensors)), 0.5)])
     assert torch.equal(conv.weight, weight + 0.5) and torch.equal(conv.bias, bias + 0.5)
 
 
-def test_every_adapter_keeps_its_own_alpha_and_weight(studio: Studio, tmp_path: Path) -> None:
+def test_every_adapter_keeps_its_own_alpha_and_weight(pipeline: Pipeline, tmp_path: Path) -> None:
     weak, strong = (
-        tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, alpha=alpha, seed=i)))
+        tiny.write(
+            tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(pipeline.pipe, alpha=alpha, seed=i))
+        )
         for i, alpha in enumerate([1.0, 8.0])
     )
-    alone = by_us(studio, [(strong, 0.5)])
-    by_us(studio, [(weak, 0.9)])
-    assert torch.equal(by_us(studio, [(strong, 0.5)]), alone)
+    alone = by_us(pipeline, [(strong, 0.5)])
+    by_us(pipeline, [(weak, 0.9)])
+    assert torch.equal(by_us(pipeline, [(strong, 0.5)]), alone)
 
 
 # Giving the base back
@@ -473,27 +475,28 @@ def test_every_adapter_keeps_its_own_alpha_and_weight(studio: Studio, tmp_path: 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_twenty_swaps_leave_no_trace(folder: Path, tmp_path: Path, dtype: str) -> None:
-    studio = open_studio(str(folder), dtype=dtype)
-    before = bits(studio)
+    pipeline = load_base(str(folder), dtype=dtype)
+    before = bits(pipeline)
     adapters = [
-        studio.shelf.get(
+        pipeline.cache.get(
             tiny.write(
-                tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, components=BOTH, seed=i))
+                tmp_path / f"{i}.safetensors",
+                tiny.kohya_tensors(tiny.make_lora(pipeline.pipe, components=BOTH, seed=i)),
             )
         )
         for i in range(3)
     ]
     for i in range(20):
-        studio.runtime.apply([(adapters[i % 3], 0.1 * i), (adapters[(i + 1) % 3], -0.3)])
-        assert not same_bits(before, bits(studio))
-    studio.runtime.restore()
-    assert same_bits(before, bits(studio))
+        pipeline.runtime.apply([(adapters[i % 3], 0.1 * i), (adapters[(i + 1) % 3], -0.3)])
+        assert not same_bits(before, bits(pipeline))
+    pipeline.runtime.restore()
+    assert same_bits(before, bits(pipeline))
 
 
-def test_order_repetition_and_weight_zero_change_no_bit(studio: Studio, tmp_path: Path) -> None:
+def test_order_repetition_and_weight_zero_change_no_bit(pipeline: Pipeline, tmp_path: Path) -> None:
     one, two, three = (
-        studio.shelf.get(
-            tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe, seed=i)))
+        pipeline.cache.get(
+            tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(tiny.make_lora(pipeline.pipe, seed=i)))
         )
         for i in range(3)
     )
@@ -503,28 +506,28 @@ def test_order_repetition_and_weight_zero_change_no_bit(studio: Studio, tmp_path
         [(two, 0.3), (one, 0.7)],
         [(two, 0.3), (three, 0.0), (one, 0.2), (one, 0.7)],
     ):
-        studio.runtime.apply([(three, 1.0)])
-        studio.runtime.apply(adapters)
-        results.append(bits(studio))
+        pipeline.runtime.apply([(three, 1.0)])
+        pipeline.runtime.apply(adapters)
+        results.append(bits(pipeline))
     assert same_bits(results[0], results[1]) and same_bits(results[0], results[2])
 
 
 def test_an_overflow_is_refused_and_the_base_given_back(folder: Path, tmp_path: Path) -> None:
-    studio = open_studio(str(folder), dtype="float16")
-    before = bits(studio)
-    lora = tiny.make_lora(studio.pipe, size=300.0)
-    adapter = studio.shelf.get(tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(lora)))
+    pipeline = load_base(str(folder), dtype="float16")
+    before = bits(pipeline)
+    lora = tiny.make_lora(pipeline.pipe, size=300.0)
+    adapter = pipeline.cache.get(tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(lora)))
     with pytest.raises(AdapterRejected, match="overflow float16"):
-        studio.runtime.apply([(adapter, 5.0)])
-    assert same_bits(before, bits(studio))
+        pipeline.runtime.apply([(adapter, 5.0)])
+    assert same_bits(before, bits(pipeline))
 
 
 def test_an_interrupted_merge_gives_the_base_back(
-    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = bits(studio)
-    path = tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(tiny.make_lora(studio.pipe)))
-    adapter = studio.shelf.get(path)
+    before = bits(pipeline)
+    path = tiny.write(tmp_path / "a.safetensors", tiny.kohya_tensors(tiny.make_lora(pipeline.pipe)))
+    adapter = pipeline.cache.get(path)
     done = []
 
     def interrupt_after_three(*args: Any) -> None:
@@ -534,9 +537,9 @@ def test_an_interrupted_merge_gives_the_base_back(
 
     monkeypatch.setattr("stylus_gen.tools.diffusion.apply.add_patch", interrupt_after_three)
     with pytest.raises(KeyboardInterrupt):
-        studio.runtime.apply([(adapter, 1.0)])
+        pipeline.runtime.apply([(adapter, 1.0)])
     assert len(done) == 3
-    assert same_bits(before, bits(studio))
+    assert same_bits(before, bits(pipeline))
 
 
 # Opening
@@ -564,10 +567,10 @@ def test_the_family_is_told_by_the_configuration_and_not_by_the_name(tmp_path: P
 def test_a_folder_declares_its_family_and_its_defaults(tmp_path: Path) -> None:
     folder = tiny.save_tiny_sd(tmp_path / "sd")
     (folder / "stylus.json").write_text('{"family": "world", "defaults": {"steps": 7, "scheduler": "euler"}}')
-    studio = open_studio(str(folder))
-    assert (studio.family, studio.why["family"]) == ("world", "its folder declares the small world")
-    assert (studio.defaults.steps, studio.defaults.scheduler, studio.defaults.width) == (7, "euler", 16)
-    assert open_studio(str(folder), family="sd15").family == "sd15"
+    pipeline = load_base(str(folder))
+    assert (pipeline.family, pipeline.why["family"]) == ("world", "its folder declares the small world")
+    assert (pipeline.defaults.steps, pipeline.defaults.scheduler, pipeline.defaults.width) == (7, "euler", 16)
+    assert load_base(str(folder), family="sd15").family == "sd15"
 
 
 def test_a_folder_that_declares_what_it_is_not_is_refused(tmp_path: Path) -> None:
@@ -584,7 +587,7 @@ def test_a_folder_that_declares_what_it_is_not_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("base", ["/no/such/folder", "nobody/nothing", "not a name at all", "../x"])
 def test_a_base_that_is_not_there_says_how_to_get_one(base: str) -> None:
     with pytest.raises(Unavailable, match="diffusers folder"):
-        open_studio(base)
+        load_base(base)
 
 
 def test_a_base_without_safetensors_is_refused(tmp_path: Path) -> None:
@@ -593,7 +596,7 @@ def test_a_base_without_safetensors_is_refused(tmp_path: Path) -> None:
     torch.save({}, weights.with_suffix(".bin"))
     weights.unlink()
     with pytest.raises(Unavailable, match="safetensors"):
-        open_studio(str(folder))
+        load_base(str(folder))
 
 
 def test_a_base_cut_in_half_is_refused(tmp_path: Path) -> None:
@@ -601,35 +604,35 @@ def test_a_base_cut_in_half_is_refused(tmp_path: Path) -> None:
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(Unavailable, match="cannot be loaded"):
-        open_studio(str(folder))
+        load_base(str(folder))
 
 
-def test_device_and_dtype_are_chosen_with_a_reason_or_refused(folder: Path, opened: Studio) -> None:
+def test_device_and_dtype_are_chosen_with_a_reason_or_refused(folder: Path, opened: Pipeline) -> None:
     assert set(opened.why) == {"family", "device", "dtype"}
     with pytest.raises(BadRequest, match="cpu, cuda"):
-        open_studio(str(folder), device="gpu")
+        load_base(str(folder), device="gpu")
     with pytest.raises(BadRequest, match="float32"):
-        open_studio(str(folder), dtype="int8")
+        load_base(str(folder), dtype="int8")
     with pytest.raises(Unavailable, match="cuda:99"):
-        open_studio(str(folder), device="cuda:99")
+        load_base(str(folder), device="cuda:99")
 
 
-def test_the_fingerprint_follows_the_weights_and_not_the_folder(opened: Studio, tmp_path: Path) -> None:
-    copy = open_studio(str(tiny.save_tiny_sd(tmp_path / "elsewhere")))
-    other = open_studio(str(tiny.save_tiny_sd(tmp_path / "other", seed=1)))
+def test_the_fingerprint_follows_the_weights_and_not_the_folder(opened: Pipeline, tmp_path: Path) -> None:
+    copy = load_base(str(tiny.save_tiny_sd(tmp_path / "elsewhere")))
+    other = load_base(str(tiny.save_tiny_sd(tmp_path / "other", seed=1)))
     assert copy.fingerprint == opened.fingerprint != other.fingerprint
 
 
-def test_the_least_recently_used_adapters_are_forgotten_above_the_limit(studio: Studio, tmp_path: Path) -> None:
-    lora = [tiny.make_lora(studio.pipe, seed=i) for i in range(3)]
+def test_the_least_recently_used_adapters_are_forgotten_above_the_limit(pipeline: Pipeline, tmp_path: Path) -> None:
+    lora = [tiny.make_lora(pipeline.pipe, seed=i) for i in range(3)]
     paths = [tiny.write(tmp_path / f"{i}.safetensors", tiny.kohya_tensors(one)) for i, one in enumerate(lora)]
     read: list[Path] = []
 
     def count(path: Path) -> Adapter:
         read.append(path)
-        return read_adapter(path, studio.runtime.sites, base="unknown")
+        return read_adapter(path, pipeline.runtime.sites, base="unknown")
 
-    shelf = Shelf(count, limit=2 * paths[0].stat().st_size + 100)
+    cache = AdapterCache(count, limit=2 * paths[0].stat().st_size + 100)
     for i in (0, 1, 0, 2, 0, 1):
-        shelf.get(paths[i])
+        cache.get(paths[i])
     assert [path.stem for path in read] == ["0", "1", "2", "1"]

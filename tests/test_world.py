@@ -87,17 +87,17 @@ def test_a_cut_training_goes_on_as_if_it_had_not_been_cut(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("form", ["kohya", "peft"])
 def test_both_forms_of_an_adapter_do_in_the_runtime_what_they_did_in_training(form: str, tmp_path: Path) -> None:
-    from stylus_gen.tools.diffusion.load import open_studio
+    from stylus_gen.tools.diffusion.pipeline import load_base
 
-    studio = open_studio(str(base_path()), device="cpu", dtype="float32")
-    unet = studio.pipe.unet
+    pipeline = load_base(str(base_path()), device="cpu", dtype="float32")
+    unet = pipeline.pipe.unet
     lora = Lora(unet, 4, seed=3)
     with torch.no_grad():
         for up in lora.up.values():
             up.normal_(std=0.02, generator=torch.Generator().manual_seed(4))
         wanted = lora.merged(unet)
     write_lora(lora, unet, tmp_path / "a.safetensors", form, {"ss_base_model_version": "stylus-world"})  # type: ignore[arg-type]
-    studio.runtime.apply([(studio.shelf.get(tmp_path / "a.safetensors"), 1.0)])
+    pipeline.runtime.apply([(pipeline.cache.get(tmp_path / "a.safetensors"), 1.0)])
     merged = dict(unet.named_parameters())
     for name, weight in wanted.items():
         assert torch.allclose(merged[name], weight, atol=1e-3), name
@@ -149,11 +149,11 @@ def test_no_configuration_names_the_machine_that_trained_it() -> None:
 
 def test_what_was_drawn_for_the_evaluation_is_not_drawn_again(tmp_path: Path) -> None:
     from stylus_gen.eval.world_pictures import Drawing, Easel
-    from stylus_gen.tools.diffusion.load import open_studio
+    from stylus_gen.tools.diffusion.pipeline import load_base
 
     plain = next(q for q in questions(frozenset(), 1, Size(plain=1)) if q.sort == "plain")
     drawn: list[int] = []
-    easel = Easel(open_studio(str(base_path()), family="world"), {}, "as shipped", tmp_path / "pictures", seeds=2)
+    easel = Easel(load_base(str(base_path()), family="world"), {}, "as shipped", tmp_path / "pictures", seeds=2)
     for _ in range(2):
         easel.draw([Drawing(plain, plain.prompt, ())], lambda done, total, message: drawn.append(total))
     assert drawn == [2]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from stylus_gen.tools.diffusion.adapters import load_adapters
 from stylus_gen.tools.diffusion.draw import draw
-from stylus_gen.tools.diffusion.load import Studio, open_studio
+from stylus_gen.tools.diffusion.pipeline import Pipeline, load_base
+from stylus_gen.tools.diffusion.preparation import prepare_recipe
 from stylus_gen.tools.diffusion.recipe import Recipe, is_whole, read_recipe, write_picture
 from stylus_gen.tools.diffusion.replay import Replayed, replay
 from stylus_gen.tools.diffusion.settings import Limits, RenderSettings, render_settings, within_limits
-from stylus_gen.tools.diffusion.writing import write_recipe
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.lora.adapter import Adapter
 from stylus_gen.tools.plan import Plan
@@ -26,11 +26,11 @@ from stylus_gen.tools.progress import Progress, silent
 __all__ = [
     "Limits",
     "Picture",
+    "Pipeline",
     "RenderSettings",
     "Replayed",
-    "Studio",
     "generate",
-    "open_studio",
+    "load_base",
     "render_settings",
     "replay",
     "within_limits",
@@ -49,7 +49,7 @@ class Picture:
 def generate(
     plan: Plan,
     *,
-    studio: Studio,
+    pipeline: Pipeline,
     files: Mapping[str, Path],
     settings: RenderSettings | None = None,
     out_dir: Path,
@@ -62,28 +62,28 @@ def generate(
     Raises, before anything is drawn, AdapterRejected naming every adapter that cannot be used and why, and BadRequest
     for settings above the limits.
     """
-    chosen = within_limits((settings or RenderSettings()).over(studio.defaults), limits or Limits())
-    with studio.lock:
-        adapters = load_adapters(plan, studio, files)
+    chosen = within_limits((settings or RenderSettings()).over(pipeline.defaults), limits or Limits())
+    with pipeline.lock:
+        adapters = load_adapters(plan, pipeline, files)
         rows = range(plan.images)
-        recipes = [write_recipe(plan, row, studio, adapters, chosen) for row in rows]
+        recipes = [prepare_recipe(plan, row, pipeline, adapters, chosen) for row in rows]
         if chosen.control:
-            recipes += [write_recipe(plan, row, studio, adapters, chosen, control=True) for row in rows]
-        return _draw_missing(recipes, studio, {a.sha256: a for a in adapters.values()}, out_dir, progress)
+            recipes += [prepare_recipe(plan, row, pipeline, adapters, chosen, control=True) for row in rows]
+        return _draw_missing(recipes, pipeline, {a.sha256: a for a in adapters.values()}, out_dir, progress)
 
 
 def _draw_missing(
-    recipes: Sequence[Recipe], studio: Studio, adapters: Mapping[str, Adapter], out_dir: Path, progress: Progress
+    recipes: Sequence[Recipe], pipeline: Pipeline, adapters: Mapping[str, Adapter], out_dir: Path, progress: Progress
 ) -> list[Picture]:
     steps = recipes[0].settings.steps or 1
     pictures: list[Picture] = []
-    with studio.given_back():
+    with pipeline.restored():
         for i, recipe in enumerate(recipes):
             path, message = out_dir / recipe.file_name, f"picture {i + 1} of {len(recipes)}"
             there = _finished(path, recipe.key)
             if there is None:
                 on_step = partial(_report, progress, i * steps, (i + 1) * steps, len(recipes) * steps, message)
-                write_picture(draw(recipe, studio, adapters, on_step), recipe, path)
+                write_picture(draw(recipe, pipeline, adapters, on_step), recipe, path)
             pictures.append(Picture(path, there or recipe, drawn=there is None))
             progress((i + 1) * steps, len(recipes) * steps, message)
     return pictures

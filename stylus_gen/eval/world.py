@@ -68,11 +68,11 @@ def evaluate_world(
 
 
 def _easel(folder: Path, seeds: int) -> Easel:
-    from stylus_gen.tools.diffusion.load import open_studio
+    from stylus_gen.tools.diffusion.pipeline import load_base
 
     files = {path.stem: path for path in adapters_path().glob("*.safetensors")}
     edition = hashlib.sha256((adapters_path().parent / "manifest.json").read_bytes()).hexdigest()
-    return Easel(open_studio(str(base_path()), family="world"), files, edition, folder, seeds)
+    return Easel(load_base(str(base_path()), family="world"), files, edition, folder, seeds)
 
 
 def _arms(

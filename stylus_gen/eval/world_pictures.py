@@ -20,7 +20,7 @@ from stylus_gen.tools.progress import Progress
 from stylus_gen.world.exam import Question
 
 if TYPE_CHECKING:
-    from stylus_gen.tools.diffusion.load import Studio
+    from stylus_gen.tools.diffusion.pipeline import Pipeline
 
 Weights = tuple[tuple[str, float], ...]
 """File stems and weights, sorted: what one picture is drawn with."""
@@ -42,7 +42,7 @@ class Drawing:
 class Easel:
     """Where and with what pictures are drawn; ``edition`` stands for the weights of the world and its adapters."""
 
-    studio: Studio
+    pipeline: Pipeline
     files: dict[str, Path]
     edition: str
     folder: Path
@@ -50,7 +50,7 @@ class Easel:
 
     def paths(self, drawing: Drawing) -> list[Path]:
         """Name the files of a drawing's pictures, one a seed."""
-        of = self.studio.defaults
+        of = self.pipeline.defaults
         facts = (self.edition, drawing.prompt, drawing.weights, of.steps, of.guidance)
         stem = hashlib.sha256(repr(facts).encode()).hexdigest()[:20]
         return [self.folder / f"{stem}-{seed}.png" for seed in range(self.seeds)]
@@ -64,9 +64,9 @@ class Easel:
                 if not path.is_file():
                     groups.setdefault(drawing.weights, {})[path] = (drawing.prompt, seed)
         done, total = 0, sum(map(len, groups.values()))
-        with self.studio.lock, self.studio.given_back():
+        with self.pipeline.lock, self.pipeline.restored():
             for weights, cells in groups.items():
-                self.studio.runtime.apply([(self.studio.shelf.get(self.files[stem]), w) for stem, w in weights])
+                self.pipeline.runtime.apply([(self.pipeline.cache.get(self.files[stem]), w) for stem, w in weights])
                 for start in range(0, len(cells), BATCH):
                     progress(done, total, "drawing")
                     paths = list(cells)[start : start + BATCH]
@@ -76,8 +76,8 @@ class Easel:
     def _draw(self, cells: Sequence[tuple[str, int]], paths: Sequence[Path]) -> None:
         import torch
 
-        of = self.studio.defaults
-        made = self.studio.pipe(
+        of = self.pipeline.defaults
+        made = self.pipeline.pipe(
             [prompt for prompt, _ in cells],
             num_inference_steps=of.steps,
             guidance_scale=of.guidance,

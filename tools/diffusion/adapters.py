@@ -1,4 +1,4 @@
-"""A plan's adapters, and a recipe's: read for a studio, each the file it is meant to be, or refused with the reason."""
+"""The adapters of a plan or a recipe, read for a pipeline: each file is checked, and refused with the reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from stylus_gen.tools.diffusion.load import Studio
+from stylus_gen.tools.diffusion.pipeline import Pipeline
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.families import support
@@ -17,14 +17,14 @@ from stylus_gen.tools.plan import Assignment, Plan
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def load_adapters(plan: Plan, studio: Studio, files: Mapping[str, Path]) -> dict[str, Adapter]:
+def load_adapters(plan: Plan, pipeline: Pipeline, files: Mapping[str, Path]) -> dict[str, Adapter]:
     """Read the adapters that are on in any picture, by id. Raises AdapterRejected, naming all that cannot be used."""
     used = [a for i, a in enumerate(plan.assignments) if any(row[i] for row in plan.masks)]
     adapters: dict[str, Adapter] = {}
     refused: list[dict[str, str]] = []
     for assignment in used:
         try:
-            adapters[assignment.adapter_id] = _load(assignment, studio, files)
+            adapters[assignment.adapter_id] = _load(assignment, pipeline, files)
         except AdapterRejected as error:
             code = str(error.facts.get("code", "broken_file"))
             named = {"adapter_id": assignment.adapter_id, "name": assignment.name}
@@ -35,14 +35,14 @@ def load_adapters(plan: Plan, studio: Studio, files: Mapping[str, Path]) -> dict
     return adapters
 
 
-def same_adapter(applied: AppliedAdapter, studio: Studio, files: Mapping[str, Path]) -> Adapter:
+def same_adapter(applied: AppliedAdapter, pipeline: Pipeline, files: Mapping[str, Path]) -> Adapter:
     """Read the very file that a recipe names; ``files`` may know it by its id or its SHA-256."""
     path = files.get(applied.adapter_id) or files.get(applied.sha256)
     if path is None:
         raise AdapterRejected(
             f"{applied.name[:80]!r} is not on this machine (SHA-256 {applied.sha256})", code="no_file"
         )
-    adapter = studio.shelf.get(path)
+    adapter = pipeline.cache.get(path)
     if adapter.sha256 != applied.sha256:
         raise AdapterRejected(
             f"{applied.name[:80]!r} is another file now: SHA-256 {adapter.sha256}, the picture was made with "
@@ -52,14 +52,14 @@ def same_adapter(applied: AppliedAdapter, studio: Studio, files: Mapping[str, Pa
     return adapter
 
 
-def _load(assignment: Assignment, studio: Studio, files: Mapping[str, Path]) -> Adapter:
+def _load(assignment: Assignment, pipeline: Pipeline, files: Mapping[str, Path]) -> Adapter:
     path = files.get(assignment.adapter_id)
     if path is None:
         raise AdapterRejected("its file is not on this machine: import the folder that it is in", code="no_file")
-    given, base = assignment.family, studio.family
+    given, base = assignment.family, pipeline.family
     if "unknown" not in (given, base) and support(given, base) == "none":
         raise misfit(given, base, "plan again for this base")
-    adapter = studio.shelf.get(path)
+    adapter = pipeline.cache.get(path)
     if _SHA256.fullmatch(assignment.adapter_id) and adapter.sha256 != assignment.adapter_id:
         raise AdapterRejected("its file has changed since it was imported: import it again", code="broken_file")
     return adapter

@@ -2,7 +2,7 @@
 
 ``W = W0 + sum_i w_i · patch_i``, summed in float32 in the order of the files' hashes and rounded once, so that neither
 the order in which adapters are named nor what was applied before can change a bit. Measured against diffusers' own
-adapter path in benchmarks/ADAPTER_PATH.md. Not thread-safe: the studio holds a lock.
+adapter path in benchmarks/ADAPTER_PATH.md. Not thread-safe: the pipeline holds a lock.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import torch
 import transformers.utils.logging
 from PIL import Image
 
-from stylus_gen.tools.diffusion.load import Studio
+from stylus_gen.tools.diffusion.pipeline import Pipeline
 from stylus_gen.tools.diffusion.recipe import Recipe
 from stylus_gen.tools.diffusion.schedulers import make_scheduler, quiet_numpy
 from stylus_gen.tools.errors import BadRequest
@@ -28,15 +28,15 @@ OnStep = Callable[[int], None]
 """Called with the number of denoising steps done."""
 
 
-def draw(recipe: Recipe, studio: Studio, adapters: Mapping[str, Adapter], on_step: OnStep) -> Image.Image:
-    """Draw a recipe with ``adapters`` (by SHA-256). The caller holds the studio's lock and restores the base.
+def draw(recipe: Recipe, pipeline: Pipeline, adapters: Mapping[str, Adapter], on_step: OnStep) -> Image.Image:
+    """Draw a recipe with ``adapters`` (by SHA-256). The caller holds the pipeline's lock and restores the base.
 
     Raises AdapterRejected where the weights overflow, BadRequest where the picture comes out as NaN.
     """
-    studio.runtime.apply([(adapters[a.sha256], a.weight) for a in recipe.adapters])
-    studio.pipe.scheduler = make_scheduler(studio.scheduler, str(recipe.settings.scheduler))
+    pipeline.runtime.apply([(adapters[a.sha256], a.weight) for a in recipe.adapters])
+    pipeline.pipe.scheduler = make_scheduler(pipeline.scheduler, str(recipe.settings.scheduler))
     with quiet_numpy(), _quiet_libraries(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        pixels = studio.pipe(**_arguments(recipe, studio, on_step)).images[0]
+        pixels = pipeline.pipe(**_arguments(recipe, pipeline, on_step)).images[0]
     if not np.isfinite(pixels).all():
         raise BadRequest(
             f"picture {recipe.image} came out as NaN in {recipe.dtype}: lower the guidance or the adapters' weights, "
@@ -45,15 +45,15 @@ def draw(recipe: Recipe, studio: Studio, adapters: Mapping[str, Adapter], on_ste
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
-def ignored(recipe_prompt: str, negative_prompt: str, studio: Studio) -> tuple[str, ...]:
+def ignored(recipe_prompt: str, negative_prompt: str, pipeline: Pipeline) -> tuple[str, ...]:
     """Say what of the prompts this base will not read."""
     notes = []
     for name, text in (("prompt", recipe_prompt), ("negative prompt", negative_prompt)):
         with _quiet_libraries():
-            limit, count = _tokens(studio.pipe, text)
+            limit, count = _tokens(pipeline.pipe, text)
         if count > limit:
             notes.append(f"the {name} has {count} tokens and this base reads {limit}: the end of it is ignored")
-    if negative_prompt and not _takes_negative(studio):
+    if negative_prompt and not _takes_negative(pipeline):
         notes.append("this base takes no negative prompt: it is ignored")
     return tuple(notes)
 
@@ -80,9 +80,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def _arguments(recipe: Recipe, studio: Studio, on_step: OnStep) -> dict[str, Any]:
+def _arguments(recipe: Recipe, pipeline: Pipeline, on_step: OnStep) -> dict[str, Any]:
     of = recipe.settings
-    guidance = "true_cfg_scale" if studio.family == "qwen" else "guidance_scale"
+    guidance = "true_cfg_scale" if pipeline.family == "qwen" else "guidance_scale"
 
     def step_end(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         on_step(step + 1)
@@ -100,7 +100,7 @@ def _arguments(recipe: Recipe, studio: Studio, on_step: OnStep) -> dict[str, Any
         "output_type": "np",
         "callback_on_step_end": step_end,
     }
-    takes = _takes(studio.pipe)
+    takes = _takes(pipeline.pipe)
     return {name: value for name, value in given.items() if name in takes}
 
 
@@ -108,9 +108,9 @@ def _takes(pipe: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(type(pipe).__call__).parameters
 
 
-def _takes_negative(studio: Studio) -> bool:
-    takes = _takes(studio.pipe)
-    return "negative_prompt" in takes and ("true_cfg_scale" not in takes or studio.family == "qwen")
+def _takes_negative(pipeline: Pipeline) -> bool:
+    takes = _takes(pipeline.pipe)
+    return "negative_prompt" in takes and ("true_cfg_scale" not in takes or pipeline.family == "qwen")
 
 
 def _tokens(pipe: Any, text: str) -> tuple[int, int]:

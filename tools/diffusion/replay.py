@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylus_gen.tools.diffusion.adapters import same_adapter
 from stylus_gen.tools.diffusion.draw import draw, versions
-from stylus_gen.tools.diffusion.load import Studio
+from stylus_gen.tools.diffusion.pipeline import Pipeline
 from stylus_gen.tools.diffusion.recipe import Recipe, read_recipe, write_picture
 from stylus_gen.tools.diffusion.settings import Limits, above_usual, within_limits
 from stylus_gen.tools.errors import BadRequest
@@ -35,7 +35,7 @@ class Replayed:
 def replay(
     path: Path,
     *,
-    studio: Studio,
+    pipeline: Pipeline,
     files: Mapping[str, Path],
     out_dir: Path,
     progress: Progress = silent,
@@ -43,24 +43,24 @@ def replay(
 ) -> Replayed:
     """Make a picture again from its own recipe, into ``out_dir``, and compare.
 
-    On the machine that drew it the bits are the same. The base is the studio's: what a stranger's picture names is
+    On the machine that drew it the bits are the same. The base is the pipeline's: what a stranger's picture names is
     compared, never loaded. Raises BadRequest for another base or for settings above the limits, AdapterRejected for
     adapters that are not there or are not the same files.
     """
     recipe = read_recipe(path)
     within_limits(recipe.settings, limits or Limits())
     before = _pixels(path)
-    if recipe.base_fingerprint != studio.fingerprint:
-        raise BadRequest(f"{path.name!r} was made with the base {recipe.base!r}, and {studio.base!r} is not the same")
-    now = recipe.model_copy(update={"device": studio.device, "dtype": studio.dtype, "versions": versions()})
+    if recipe.base_fingerprint != pipeline.fingerprint:
+        raise BadRequest(f"{path.name!r} was made with the base {recipe.base!r}, and {pipeline.base!r} is not the same")
+    now = recipe.model_copy(update={"device": pipeline.device, "dtype": pipeline.dtype, "versions": versions()})
     again = out_dir / f"{path.stem}-replay.png"
     steps = recipe.settings.steps or 1
-    with studio.lock:
-        adapters = {a.sha256: same_adapter(a, studio, files) for a in recipe.adapters}
-        with studio.given_back():
-            write_picture(draw(now, studio, adapters, lambda step: progress(step, steps, again.name)), now, again)
+    with pipeline.lock:
+        adapters = {a.sha256: same_adapter(a, pipeline, files) for a in recipe.adapters}
+        with pipeline.restored():
+            write_picture(draw(now, pipeline, adapters, lambda step: progress(step, steps, again.name)), now, again)
     after = _pixels(again)
-    same, notes = np.array_equal(before, after), above_usual(recipe.settings, studio.defaults)
+    same, notes = np.array_equal(before, after), above_usual(recipe.settings, pipeline.defaults)
     return Replayed(again, now, same, _differences(recipe, now, before, after), notes)
 
 

@@ -1,6 +1,6 @@
 """How pictures are drawn: steps, guidance, size, scheduler. What is left out, the base decides.
 
-Knows nothing of torch. The device and the dtype belong to the studio: they are chosen when the base is loaded.
+Knows nothing of torch. The device and the dtype belong to the pipeline: they are chosen when the base is loaded.
 """
 
 from __future__ import annotations

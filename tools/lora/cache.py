@@ -17,7 +17,7 @@ LIMIT = 4 * 2**30
 """Bytes of adapter files kept in memory."""
 
 
-class Shelf:
+class AdapterCache:
     """Read adapters by path, one at a time; a file that was changed on disk is read again."""
 
     def __init__(self, read: Callable[[Path], Adapter], limit: int = LIMIT) -> None:

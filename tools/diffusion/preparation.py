@@ -1,4 +1,4 @@
-"""Writing recipes: what will be run for one picture of a plan, decided before anything is drawn."""
+"""Prepare recipes: decide what is run for one picture of a plan, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from stylus_gen.tools.diffusion.apply import strongest
 from stylus_gen.tools.diffusion.draw import ignored, versions
-from stylus_gen.tools.diffusion.load import Studio
+from stylus_gen.tools.diffusion.pipeline import Pipeline
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe
 from stylus_gen.tools.diffusion.schedulers import label, make_scheduler
 from stylus_gen.tools.diffusion.settings import RenderSettings, above_usual
@@ -16,22 +16,22 @@ from stylus_gen.tools.plan import Assignment, Plan
 from stylus_gen.tools.triggers import place_words
 
 
-def write_recipe(
+def prepare_recipe(
     plan: Plan,
     image: int,
-    studio: Studio,
+    pipeline: Pipeline,
     adapters: Mapping[str, Adapter],
     settings: RenderSettings,
     *,
     control: bool = False,
 ) -> Recipe:
-    """Write down what will be run for one picture of a plan; ``settings`` are complete. A control has no adapters."""
+    """Make the recipe of one picture of a plan; ``settings`` are complete. A control has no adapters."""
     active = () if control else plan.active(image)
     prompt = plan.prompt if control else _prompt(plan, active)
     named = {adapters[a.adapter_id].sha256: a for a in active}
     applied = strongest([(adapters[a.adapter_id], a.weight) for a in active])
     return Recipe(
-        plan=plan.model_copy(update={"base": studio.base}),
+        plan=plan.model_copy(update={"base": pipeline.base}),
         image=image,
         mask=plan.masks[image],
         control=control,
@@ -39,18 +39,18 @@ def write_recipe(
         negative_prompt=plan.negative_prompt,
         seed=plan.seed + image,
         settings=settings.model_copy(update={"control": False}),
-        sampler=label(make_scheduler(studio.scheduler, str(settings.scheduler))),
-        base=studio.base,
-        base_fingerprint=studio.fingerprint,
-        family=studio.family,
+        sampler=label(make_scheduler(pipeline.scheduler, str(settings.scheduler))),
+        base=pipeline.base,
+        base_fingerprint=pipeline.fingerprint,
+        family=pipeline.family,
         adapters=tuple(_applied(adapter, named[adapter.sha256], weight) for adapter, weight in applied),
-        device=studio.device,
-        dtype=studio.dtype,
+        device=pipeline.device,
+        dtype=pipeline.dtype,
         versions=versions(),
         warnings=(
-            *(note for adapter, _ in applied for note in _doubts(adapter, named[adapter.sha256], studio)),
-            *above_usual(settings, studio.defaults),
-            *ignored(prompt, plan.negative_prompt, studio),
+            *(note for adapter, _ in applied for note in _doubts(adapter, named[adapter.sha256], pipeline)),
+            *above_usual(settings, pipeline.defaults),
+            *ignored(prompt, plan.negative_prompt, pipeline),
         ),
     )
 
@@ -83,11 +83,11 @@ def _words(assignments: Sequence[Assignment]) -> list[str]:
     return [word for assignment in assignments for word in assignment.trigger_words]
 
 
-def _doubts(adapter: Adapter, assignment: Assignment, studio: Studio) -> list[str]:
+def _doubts(adapter: Adapter, assignment: Assignment, pipeline: Pipeline) -> list[str]:
     name, doubts = assignment.name[:80], []
     if adapter.unmatched:
         total = adapter.matched + len(adapter.unmatched)
         doubts.append(f"{name!r}: {len(adapter.unmatched)} of its {total} modules are not in this base")
-    if "unknown" not in (adapter.family, studio.family) and support(adapter.family, studio.family) != "full":
+    if "unknown" not in (adapter.family, pipeline.family) and support(adapter.family, pipeline.family) != "full":
         doubts.append(f"{name!r} is for {TITLES[adapter.family]} ({adapter.family_reason}), though it fits this base")
     return doubts

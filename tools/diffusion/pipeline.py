@@ -1,4 +1,4 @@
-"""The studio: one base model, loaded and ready, on one device. Opening it is the only place where weights are loaded.
+"""The pipeline: one base model, loaded on one device and ready to draw. Only `load_base` loads weights.
 
 safetensors only; code that comes with a model is never run. It does not draw: see draw.py.
 """
@@ -20,15 +20,15 @@ from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 
 from stylus_gen.tools.diffusion.apply import AdapterRuntime
+from stylus_gen.tools.diffusion.base import base_family, declaration, missing_base
 from stylus_gen.tools.diffusion.device import DTYPES, choose_device, choose_dtype
-from stylus_gen.tools.diffusion.family import base_family, declaration, missing_base
 from stylus_gen.tools.diffusion.fingerprint import fingerprint_base
 from stylus_gen.tools.diffusion.schedulers import quiet_numpy
 from stylus_gen.tools.diffusion.settings import RenderSettings, base_defaults
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.lora.adapter import read_adapter
-from stylus_gen.tools.lora.cache import Shelf
+from stylus_gen.tools.lora.cache import AdapterCache
 from stylus_gen.tools.lora.conversion import name_converter
 from stylus_gen.tools.progress import Progress, silent
 
@@ -38,7 +38,7 @@ three pictures of the small world took 90 s with two threads and 5 s with one.""
 
 
 @dataclass(frozen=True, eq=False)
-class Studio:
+class Pipeline:
     """A base model ready to draw.
 
     ``base`` is its name (never a path), ``why`` gives the reasons for family, device and dtype. ``scheduler`` is the
@@ -55,11 +55,11 @@ class Studio:
     defaults: RenderSettings
     scheduler: Any
     runtime: AdapterRuntime
-    shelf: Shelf
+    cache: AdapterCache
     lock: threading.RLock
 
     @contextmanager
-    def given_back(self) -> Iterator[None]:
+    def restored(self) -> Iterator[None]:
         """Leave the base as it was published, whatever happens inside."""
         try:
             yield
@@ -68,14 +68,14 @@ class Studio:
             self.pipe.scheduler = self.scheduler
 
 
-def open_studio(
+def load_base(
     base: str,
     *,
     device: str | None = None,
     dtype: str | None = None,
     family: Family | None = None,
     progress: Progress = silent,
-) -> Studio:
+) -> Pipeline:
     """Load a base from a diffusers folder or a hub id.
 
     What is not given is chosen: the device that is there (CUDA, MPS, CPU), half precision on a GPU, the family by
@@ -96,7 +96,7 @@ def open_studio(
     pipe.set_progress_bar_config(disable=True)
     runtime = AdapterRuntime(pipe)
     read = partial(read_adapter, sites=runtime.sites, base=family, convert=name_converter(pipe))
-    studio = Studio(
+    pipeline = Pipeline(
         pipe=pipe,
         base=folder.resolve().name if Path(base).expanduser().is_dir() else base,
         fingerprint=fingerprint_base(folder),
@@ -107,11 +107,11 @@ def open_studio(
         defaults=declaration(str(folder)).defaults.over(base_defaults(pipe, family)),
         scheduler=pipe.scheduler,
         runtime=runtime,
-        shelf=Shelf(read),
+        cache=AdapterCache(read),
         lock=threading.RLock(),
     )
-    progress(3, 3, f"{studio.base} is ready on {device}")
-    return studio
+    progress(3, 3, f"{pipeline.base} is ready on {device}")
+    return pipeline
 
 
 def _find(base: str) -> Path:
