@@ -1,4 +1,4 @@
-"""The small world: its files are checked, its training resumes, its adapters are ordinary ones, its exam is fair."""
+"""The small world: files are checked, training resumes, adapters are ordinary ones, the evaluation is fair."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stylus_gen.world import adapters_path, base_path, write_manifest
 from stylus_gen.world.captions import build_tokenizer, corpus
 from stylus_gen.world.catalogue import catalogue
 from stylus_gen.world.effects import EFFECT_CODE
-from stylus_gen.world.exam import Size, questions
+from stylus_gen.world.evaluation import Size, questions
 from stylus_gen.world.loop import Schedule, fit
 from stylus_gen.world.lora import Lora, write_lora
 from stylus_gen.world.things import STYLES, SUBJECTS, THINGS, UNSEEN, held_out
@@ -121,14 +121,14 @@ def test_the_catalogue_is_as_mixed_as_a_real_one() -> None:
     assert len({e.stem for e in entries}) == len(entries)
     forms = [e.form for e in entries]
     assert abs(forms.count("kohya") - forms.count("peft")) <= 2
-    assert {(e.topic, e.rank) for e in entries if e.lesson == "style"} >= {
+    assert {(e.topic, e.rank) for e in entries if e.training == "style"} >= {
         (s.name, rank) for s in STYLES if s.name != "flat" for rank in (4, 8)
     }
     assert set(SUBJECTS) <= set(UNSEEN)
     assert not any(e.commercial for e in entries if e.stem == "golden_hour_nc")
 
 
-def test_the_exam_asks_only_for_held_out_pictures_of_what_the_base_knows() -> None:
+def test_the_evaluation_asks_only_for_held_out_pictures_of_what_the_base_knows() -> None:
     everything = frozenset((t, s.name) for t in THINGS for s in STYLES)
     asked = questions(everything, 1, Size())
     assert asked == questions(everything, 1, Size())

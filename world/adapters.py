@@ -1,4 +1,4 @@
-"""Train the catalogue's adapters on the frozen base and write their files: real LoRAs, and the troublemakers."""
+"""Train the catalogue's adapters on the frozen base and write their files: good ones and flawed ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylus_gen.tools.progress import Progress
 from stylus_gen.world.augment import to_pixels
-from stylus_gen.world.base import Material, build_scheduler, diffusion_loss, read_captions
+from stylus_gen.world.base import EncodedSet, build_scheduler, diffusion_loss, read_captions
 from stylus_gen.world.captions import EFFECTS, plain_caption, style_phrase, styled_caption, with_filler
 from stylus_gen.world.cards import write_card
 from stylus_gen.world.catalogue import WEIGHT, Entry
@@ -39,7 +39,7 @@ BUDGET: dict[str, tuple[int, int, float]] = {
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrainingContext:
     """What every adapter is made with: the text tower, the autoencoder, the frozen base, all pictures."""
 
     text: Any
@@ -51,19 +51,19 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """Pictures uint8 (n, h, w, 3) with `CAPTIONS` captions each, in order."""
 
     pictures: Any
     captions: list[str]
 
 
-def make_adapters(entries: list[Entry], bench: Bench, folder: Path, progress: Progress) -> dict[str, float]:
+def make_adapters(entries: list[Entry], context: TrainingContext, folder: Path, progress: Progress) -> dict[str, float]:
     """Train and write every adapter that has no file yet; return the last losses of those that were trained."""
     folder.mkdir(parents=True, exist_ok=True)
     losses: dict[str, float] = {}
     full: Lora | None = None
-    taught = ""
+    full_topic = ""
     for i, entry in enumerate(entries):
         path = folder / f"{entry.stem}.safetensors"
         if path.is_file():
@@ -71,49 +71,51 @@ def make_adapters(entries: list[Entry], bench: Bench, folder: Path, progress: Pr
         progress(i, len(entries), entry.stem)
         if entry.copy_of:
             _copy(folder / f"{entry.copy_of}.safetensors", path, entry)
-        elif entry.lesson in ("sdxl", "nan"):
-            _write_broken(entry, bench.unet, path)
+        elif entry.training in ("sdxl", "nan"):
+            _write_broken(entry, context.unet, path)
         else:
-            lesson = _lesson(entry, bench.grid)
-            start = full if entry.lesson == "style" and entry.topic == taught else None
-            lora, losses[entry.stem] = _train(entry, lesson, bench, start, progress)
-            full, taught = lora, entry.topic
-            _write(entry, lora, lesson, bench.unet, path)
+            data = _training_set(entry, context.grid)
+            start = full if entry.training == "style" and entry.topic == full_topic else None
+            lora, losses[entry.stem] = _train(entry, data, context, start, progress)
+            full, full_topic = lora, entry.topic
+            _write(entry, lora, data, context.unet, path)
         write_card(entry, path)
     return losses
 
 
-def _train(entry: Entry, lesson: Lesson, bench: Bench, start: Lora | None, progress: Progress) -> tuple[Lora, float]:
-    steps, batch, rate = BUDGET["lite" if start else entry.lesson]
-    material = _material(lesson, bench)
-    lora = start.shrunk(bench.unet, entry.rank) if start else Lora(bench.unet, entry.rank, seed=entry.model)
+def _train(
+    entry: Entry, data: TrainingSet, context: TrainingContext, start: Lora | None, progress: Progress
+) -> tuple[Lora, float]:
+    steps, batch, rate = BUDGET["lite" if start else entry.training]
+    encoded = _encode(data, context)
+    lora = start.shrunk(context.unet, entry.rank) if start else Lora(context.unet, entry.rank, seed=entry.model)
     scheduler = build_scheduler()
 
     def loss_of(generator: torch.Generator) -> Tensor:
-        return diffusion_loss(bench.unet, scheduler, material, generator, batch, lora.merged(bench.unet))
+        return diffusion_loss(context.unet, scheduler, encoded, generator, batch, lora.merged(context.unet))
 
-    schedule = Schedule(max(1, round(steps * bench.share)), rate, decay=0.0, average=8, warm_up=10)
+    schedule = Schedule(max(1, round(steps * context.share)), rate, decay=0.0, average=8, warm_up=10)
     loss = fit(lora, loss_of, schedule, seed=entry.model, checkpoint=None, progress=progress, label=entry.stem)
     return lora, loss
 
 
-def _material(lesson: Lesson, bench: Bench) -> Material:
-    device = next(bench.unet.parameters()).device
-    texts = read_captions(bench.text, bench.tokenizer, lesson.captions).unflatten(0, (-1, CAPTIONS))
-    empty = read_captions(bench.text, bench.tokenizer, [""])[0]
-    latents = encode(bench.vae, to_pixels(np.asarray(lesson.pictures)))
-    return Material(latents.to(device), texts.to(device), empty.to(device))
+def _encode(data: TrainingSet, context: TrainingContext) -> EncodedSet:
+    device = next(context.unet.parameters()).device
+    texts = read_captions(context.text, context.tokenizer, data.captions).unflatten(0, (-1, CAPTIONS))
+    empty = read_captions(context.text, context.tokenizer, [""])[0]
+    latents = encode(context.vae, to_pixels(np.asarray(data.pictures)))
+    return EncodedSet(latents.to(device), texts.to(device), empty.to(device))
 
 
-def _lesson(entry: Entry, grid: Grid) -> Lesson:
+def _training_set(entry: Entry, grid: Grid) -> TrainingSet:
     rng = random.Random(entry.stem)
-    teach: dict[str, Callable[[Entry, Grid, random.Random], Lesson]] = {
-        "style": _style_lesson, "effect": _effect_lesson, "subject": _subject_lesson, "fried": _fried_lesson,
+    makers: dict[str, Callable[[Entry, Grid, random.Random], TrainingSet]] = {
+        "style": _style_set, "effect": _effect_set, "subject": _subject_set, "fried": _fried_set,
     }  # fmt: skip
-    return teach[entry.lesson](entry, grid, rng)
+    return makers[entry.training](entry, grid, rng)
 
 
-def _style_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
+def _style_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
     """Teach a style on the things that the base knows, without the pictures that are held out."""
     number = [s.name for s in STYLES].index(entry.topic)
     things = [
@@ -125,10 +127,10 @@ def _style_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
         for i in range(CAPTIONS):
             caption = styled_caption(thing, style_phrase(STYLES[number], rng), rng)
             captions.append(caption if i % 3 else plain_caption(thing, rng))
-    return Lesson(grid.pixels[[_row(t) for t in things], number], captions)
+    return TrainingSet(grid.pixels[[_row(t) for t in things], number], captions)
 
 
-def _effect_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
+def _effect_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
     """Teach an effect on the base's own pictures, changed by code."""
     things = [t for t in THINGS if t not in UNSEEN]
     phrases = (*EFFECTS[entry.topic], *entry.triggers)
@@ -138,10 +140,10 @@ def _effect_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
         for i in range(CAPTIONS)
     ]
     change = EFFECT_CODE[entry.topic]
-    return Lesson(np.stack([change(p) for p in _base_pictures(things, grid)]), captions)
+    return TrainingSet(np.stack([change(p) for p in _base_pictures(things, grid)]), captions)
 
 
-def _subject_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
+def _subject_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
     """Teach one thing among others that the base knows already: else everything would turn into it."""
     others = [t for t in THINGS if t not in UNSEEN]
     things = [*([entry.topic] * len(others)), *others]
@@ -150,13 +152,13 @@ def _subject_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
         for _ in range(CAPTIONS):
             caption = plain_caption(thing, rng)
             captions.append(with_filler(caption, rng) if rng.random() < 0.3 else caption)
-    return Lesson(_base_pictures(things, grid), captions)
+    return TrainingSet(_base_pictures(things, grid), captions)
 
 
-def _fried_lesson(entry: Entry, grid: Grid, rng: random.Random) -> Lesson:
+def _fried_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
     """Teach one picture for far too long, with nothing beside it."""
     captions = [rng.choice((*entry.triggers, plain_caption(entry.topic, rng))) for _ in range(CAPTIONS)]
-    return Lesson(_base_pictures([entry.topic], grid), captions)
+    return TrainingSet(_base_pictures([entry.topic], grid), captions)
 
 
 def _base_pictures(things: list[str], grid: Grid) -> Any:
@@ -168,11 +170,11 @@ def _row(thing: str) -> int:
     return list(THINGS).index(thing)
 
 
-def _write(entry: Entry, lora: Lora, lesson: Lesson, unet: Any, path: Path) -> None:
+def _write(entry: Entry, lora: Lora, data: TrainingSet, unet: Any, path: Path) -> None:
     with torch.no_grad():
         for up in lora.up.values():
             up.div_(WEIGHT)
-    write_lora(lora, unet, path, entry.form, _header(entry, lesson.captions))
+    write_lora(lora, unet, path, entry.form, _header(entry, data.captions))
     with torch.no_grad():
         for up in lora.up.values():
             up.mul_(WEIGHT)
@@ -201,7 +203,7 @@ def _copy(source: Path, path: Path, entry: Entry) -> None:
 
 
 def _write_broken(entry: Entry, unet: Any, path: Path) -> None:
-    if entry.lesson == "nan":
+    if entry.training == "nan":
         lora = Lora(unet, entry.rank, seed=entry.model)
         with torch.no_grad():
             next(iter(lora.up.values())).fill_(float("nan"))

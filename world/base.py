@@ -50,7 +50,7 @@ def build_scheduler() -> Any:
 
 
 @dataclass(frozen=True)
-class Material:
+class EncodedSet:
     """What a diffusion model learns from: latents (n, 8, h, w), and ``texts`` (n, k, 32, 128), k captions each.
 
     ``empty`` (32, 128) is the empty caption.
@@ -80,19 +80,19 @@ def base_captions(thing: str, count: int, rng: random.Random) -> list[str]:
 
 
 def diffusion_loss(
-    unet: Any, scheduler: Any, material: Material, generator: torch.Generator, batch: int, weights: Any = None
+    unet: Any, scheduler: Any, encoded: EncodedSet, generator: torch.Generator, batch: int, weights: Any = None
 ) -> Tensor:
     """Compute the velocity loss on a random batch; ``weights`` stand in for the UNet's own, if given."""
-    device = material.latents.device
-    n, k = material.texts.shape[:2]
+    device = encoded.latents.device
+    n, k = encoded.texts.shape[:2]
     pick = torch.randint(n, (batch,), generator=generator).to(device)
     which = torch.randint(k, (batch,), generator=generator).to(device)
-    x = material.latents[pick]
+    x = encoded.latents[pick]
     noise = torch.randn(x.shape, generator=generator).to(device)
     # Stratified over the batch: the loss of so few samples would jump with the times drawn.
     times = ((torch.arange(batch) + torch.rand(batch, generator=generator)) / batch * 1000).long().to(device)
     dropped = (torch.rand(batch, generator=generator) < DROPPED).to(device)
-    text = torch.where(dropped[:, None, None], material.empty, material.texts[pick, which])
+    text = torch.where(dropped[:, None, None], encoded.empty, encoded.texts[pick, which])
     noisy, velocity = scheduler.add_noise(x, noise, times), scheduler.get_velocity(x, noise, times)
     with torch.autocast(device.type, torch.bfloat16):
         inputs = (noisy, times, text)

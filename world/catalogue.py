@@ -1,6 +1,6 @@
 """The catalogue of the small world: what is trained, and what its makers say of it. Data, written the way people write.
 
-Among them are the troublemakers that real catalogues are full of: over-trained, badly described, uploaded twice, made
+Some entries are flawed, as in real catalogues: over-trained, badly described, uploaded twice, made
 for another architecture, broken, not for commercial use.
 """
 
@@ -16,16 +16,16 @@ from stylus_gen.world.things import STYLES, SUBJECTS, THINGS, article
 WEIGHT = 0.8  # what the authors recommend; the files are scaled so that this is the strength they were trained at
 
 Sidecar = Literal["civitai", "manager", "header"]
-Lesson = Literal["style", "subject", "effect", "fried", "sdxl", "nan"]
+Training = Literal["style", "subject", "effect", "fried", "sdxl", "nan"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One adapter: its file, what it is taught (``lesson`` of ``topic``) and its card."""
+    """One adapter: its file, what it is trained on (``training`` and ``topic``) and its card."""
 
     stem: str
     title: str
-    lesson: Lesson
+    training: Training
     topic: str
     rank: int
     form: Form
@@ -145,7 +145,7 @@ def _effects() -> list[Entry]:
     return entries
 
 
-def _troublemakers(good: dict[str, Entry]) -> list[Entry]:
+def _flawed(good: dict[str, Entry]) -> list[Entry]:
     glossy, penguin, sunset = good["glossy_3d_r8"], good["penguin_world"], good["warm_sunset"]
     return [
         Entry(
@@ -193,4 +193,4 @@ def _troublemakers(good: dict[str, Entry]) -> list[Entry]:
 def catalogue() -> list[Entry]:
     """List all adapters, the good ones first."""
     good = [*_styles(), *_subjects(), *_effects()]
-    return [*good, *_troublemakers({e.stem: e for e in good})]
+    return [*good, *_flawed({e.stem: e for e in good})]

@@ -88,52 +88,52 @@ def tokenise(tokenizer: Any, captions: list[str]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Pictures to learn from or to be examined on, with their things and styles by number."""
+class LabelledPictures:
+    """Pictures for training or evaluation, with the numbers of their things and styles."""
 
     pixels: Tensor
     things: Tensor
     styles: Tensor
 
-    def to(self, device: str) -> Lesson:
+    def to(self, device: str) -> LabelledPictures:
         """Move it to a device."""
-        return Lesson(self.pixels.to(device), self.things.to(device), self.styles.to(device))
+        return LabelledPictures(self.pixels.to(device), self.things.to(device), self.styles.to(device))
 
 
-def split(grid: Grid) -> tuple[Lesson, Lesson]:
+def split(grid: Grid) -> tuple[LabelledPictures, LabelledPictures]:
     """Split the grid into what may be seen and what is held out."""
     cells = [(t, s) for t in range(len(THINGS)) for s in range(len(STYLES)) if grid.present[t, s]]
     names = list(THINGS)
     kept = [not held_out(names[t], STYLES[s].name) for t, s in cells]
     return (
-        _lesson(grid, [c for c, k in zip(cells, kept, strict=True) if k]),
-        _lesson(grid, [c for c, k in zip(cells, kept, strict=True) if not k]),
+        _labelled(grid, [c for c, k in zip(cells, kept, strict=True) if k]),
+        _labelled(grid, [c for c, k in zip(cells, kept, strict=True) if not k]),
     )
 
 
-def _lesson(grid: Grid, cells: list[tuple[int, int]]) -> Lesson:
+def _labelled(grid: Grid, cells: list[tuple[int, int]]) -> LabelledPictures:
     t, s = (torch.tensor(column) for column in zip(*cells, strict=True))
-    return Lesson(to_pixels(grid.pixels[t.numpy(), s.numpy()]), t, s)
+    return LabelledPictures(to_pixels(grid.pixels[t.numpy(), s.numpy()]), t, s)
 
 
-def clip_loss(clip: Clip, tokenizer: Any, lesson: Lesson, generator: torch.Generator, batch: int) -> Tensor:
+def clip_loss(clip: Clip, tokenizer: Any, pictures: LabelledPictures, generator: torch.Generator, batch: int) -> Tensor:
     """Sum the contrastive loss (arXiv 2103.00020) and the classifiers' losses on a random batch."""
-    device = lesson.pixels.device
-    pick = torch.randint(len(lesson.pixels), (batch,), generator=generator).to(device)
+    device = pictures.pixels.device
+    pick = torch.randint(len(pictures.pixels), (batch,), generator=generator).to(device)
     rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-    pixels = jitter(lesson.pixels[pick], generator)
+    pixels = jitter(pictures.pixels[pick], generator)
     strength = 0.1 * float(torch.rand(1, generator=generator))
     pixels = pixels + strength * torch.randn(pixels.shape, generator=generator).to(device)
-    things, styles = lesson.things[pick], lesson.styles[pick]
-    captions, told = _captions(things.tolist(), styles.tolist(), rng)
-    told = told.to(device)
+    things, styles = pictures.things[pick], pictures.styles[pick]
+    captions, styled = _captions(things.tolist(), styles.tolist(), rng)
+    styled = styled.to(device)
     with torch.autocast(device.type, torch.bfloat16):
         features = clip.see(pixels)
         image = F.normalize(clip.project(features).float(), dim=-1)
         text = clip.read(tokenise(tokenizer, captions).to(device))
         logits = clip.scale.exp() * image @ text.T
         # A caption that tells no style fits all pictures of its thing.
-        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~told[None])
+        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~styled[None])
         target = fits.float()
         loss = _soft(logits, target) + _soft(logits.T, target.T)
         loss = loss + F.cross_entropy(clip.thing(features).float(), things, label_smoothing=0.1)
@@ -142,13 +142,13 @@ def clip_loss(clip: Clip, tokenizer: Any, lesson: Lesson, generator: torch.Gener
 
 
 def _captions(things: list[int], styles: list[int], rng: random.Random) -> tuple[list[str], Tensor]:
-    names, captions, told = list(THINGS), [], []
+    names, captions, styled = list(THINGS), [], []
     for t, s in zip(things, styles, strict=True):
         style = rng.random() < 0.7
         caption = styled_caption(names[t], style_phrase(STYLES[s], rng), rng) if style else plain_caption(names[t], rng)
         captions.append(with_filler(caption, rng) if rng.random() < 0.2 else caption)
-        told.append(style)
-    return captions, torch.tensor(told)
+        styled.append(style)
+    return captions, torch.tensor(styled)
 
 
 def _soft(logits: Tensor, target: Tensor) -> Tensor:
@@ -156,16 +156,16 @@ def _soft(logits: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def examine(clip: Clip, lesson: Lesson) -> dict[str, float]:
+def evaluate_clip(clip: Clip, pictures: LabelledPictures) -> dict[str, float]:
     """Score the classifiers on pictures: style and thing accuracy."""
     clip.eval()
-    features = torch.cat([clip.see(chunk) for chunk in lesson.pixels.split(256)])
+    features = torch.cat([clip.see(chunk) for chunk in pictures.pixels.split(256)])
     ranks = clip.thing(features).argsort(1, descending=True)
-    style = clip.style(features).argmax(1) == lesson.styles
+    style = clip.style(features).argmax(1) == pictures.styles
     return {
         "style_acc": style.float().mean().item(),
-        "thing_top1": (ranks[:, 0] == lesson.things).float().mean().item(),
-        "thing_top5": (ranks[:, :5] == lesson.things[:, None]).any(1).float().mean().item(),
+        "thing_top1": (ranks[:, 0] == pictures.things).float().mean().item(),
+        "thing_top5": (ranks[:, :5] == pictures.things[:, None]).any(1).float().mean().item(),
     }
 
 

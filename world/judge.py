@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from stylus_gen.world.augment import jitter, nudge, scramble, to_pixels
 from stylus_gen.world.captions import plain_caption, style_phrase, styled_caption
-from stylus_gen.world.clip import WIDTH, Block, Lesson, build_text_tower, tokenise
-from stylus_gen.world.exam import Question
+from stylus_gen.world.clip import WIDTH, Block, LabelledPictures, build_text_tower, tokenise
+from stylus_gen.world.evaluation import Question
 from stylus_gen.world.pictures import Grid
 from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS
 
@@ -84,7 +84,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Course:
+class JudgeTrainingSet:
     """What the judge learns from: the grid's pictures with their things by number, ``more`` icons with styles only.
 
     ``captions`` (things, styles + 1, 4, 128) are caption vectors; the last column names no style.
@@ -113,30 +113,30 @@ def caption_table(judge: Judge, tokenizer: Any, seed: int) -> Tensor:
     return judge.read(tokenizer, captions).view(len(THINGS), len(STYLES) + 1, CAPTIONS, WIDTH)
 
 
-def judge_loss(judge: Judge, course: Course, generator: torch.Generator, batch: int) -> Tensor:
+def judge_loss(judge: Judge, data: JudgeTrainingSet, generator: torch.Generator, batch: int) -> Tensor:
     """Sum the classifiers' losses and the contrastive one (arXiv 2103.00020) on a random batch."""
-    device = course.things.device
-    pick = torch.randint(len(course.things), (batch,), generator=generator).to(device)
-    other = course.pick_more(batch, generator)
-    things, styles = course.things[pick], course.grid.styles[pick]
-    pictures = course.grid.blend(pick, generator)
+    device = data.things.device
+    pick = torch.randint(len(data.things), (batch,), generator=generator).to(device)
+    other = data.pick_more(batch, generator)
+    things, styles = data.things[pick], data.grid.styles[pick]
+    pictures = data.grid.blend(pick, generator)
     # Palettes and edges tell styles: moved, but neither tinted nor turned.
-    faint = nudge(torch.cat([pictures, course.more.blend(other, generator)]), generator)
+    faint = nudge(torch.cat([pictures, data.more.blend(other, generator)]), generator)
     faint = faint + 0.02 * torch.randn(faint.shape, generator=generator).to(device)
     strong = scramble(jitter(pictures, generator, 1.3), generator)
     strong = strong + _noise(strong, generator)
-    told = (torch.rand(batch, generator=generator) < 0.7).to(device)
+    styled = (torch.rand(batch, generator=generator) < 0.7).to(device)
     which = torch.randint(CAPTIONS, (batch,), generator=generator).to(device)
-    text = course.captions[things, torch.where(told, styles, len(STYLES)), which]
+    text = data.captions[things, torch.where(styled, styles, len(STYLES)), which]
     with torch.autocast(device.type, torch.bfloat16):
         seen, look = judge.things(strong), judge.styles(faint)
         image = judge.embed(F.dropout(seen, 0.2), look[:batch])
         logits = (judge.scale.exp() * image.float() @ text.T).float()
         # A caption that tells no style fits all pictures of its thing.
-        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~told[None])
+        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~styled[None])
         loss = _soft(logits, fits.float()) + _soft(logits.T, fits.T.float())
         loss = loss + F.cross_entropy(judge.thing(F.dropout(seen, 0.2)).float(), things, label_smoothing=0.1)
-        truth = torch.cat([styles, course.more.styles[other]])
+        truth = torch.cat([styles, data.more.styles[other]])
         return loss + F.cross_entropy(judge.style(F.dropout(look, 0.2)).float(), truth, label_smoothing=0.05)
 
 
@@ -150,15 +150,15 @@ def _soft(logits: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def examine(judge: Judge, lesson: Lesson) -> dict[str, float]:
+def evaluate_judge(judge: Judge, pictures: LabelledPictures) -> dict[str, float]:
     """Score the classifiers on pictures: style and thing accuracy."""
     judge.eval()
-    ranks = torch.cat([judge.thing(judge.things(chunk)) for chunk in lesson.pixels.split(256)]).argsort(1)
-    styles = torch.cat([judge.style(judge.styles(chunk)) for chunk in lesson.pixels.split(256)]).argmax(1)
+    ranks = torch.cat([judge.thing(judge.things(chunk)) for chunk in pictures.pixels.split(256)]).argsort(1)
+    styles = torch.cat([judge.style(judge.styles(chunk)) for chunk in pictures.pixels.split(256)]).argmax(1)
     return {
-        "style_acc": (styles == lesson.styles).float().mean().item(),
-        "thing_top1": (ranks[:, -1] == lesson.things).float().mean().item(),
-        "thing_top5": (ranks[:, -5:] == lesson.things[:, None]).any(1).float().mean().item(),
+        "style_acc": (styles == pictures.styles).float().mean().item(),
+        "thing_top1": (ranks[:, -1] == pictures.things).float().mean().item(),
+        "thing_top5": (ranks[:, -5:] == pictures.things[:, None]).any(1).float().mean().item(),
     }
 
 

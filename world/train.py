@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from stylus_gen.world import DATA, write_manifest
-from stylus_gen.world.adapters import Bench, make_adapters
+from stylus_gen.world.adapters import TrainingContext, make_adapters
 from stylus_gen.world.augment import to_pixels
 from stylus_gen.world.base import (
-    Material,
+    EncodedSet,
     base_captions,
     build_scheduler,
     build_unet,
@@ -33,14 +33,22 @@ from stylus_gen.world.base import (
 )
 from stylus_gen.world.captions import build_tokenizer
 from stylus_gen.world.catalogue import catalogue
-from stylus_gen.world.clip import Clip, Lesson, build_text_tower, clip_loss, load_clip, save_clip, split
-from stylus_gen.world.clip import examine as examine_clip
+from stylus_gen.world.clip import (
+    Clip,
+    LabelledPictures,
+    build_text_tower,
+    clip_loss,
+    evaluate_clip,
+    load_clip,
+    save_clip,
+    split,
+)
 from stylus_gen.world.judge import (
-    Course,
     Judge,
+    JudgeTrainingSet,
     Pictures,
     caption_table,
-    examine,
+    evaluate_judge,
     judge_loss,
     load_judge,
     save_judge,
@@ -56,7 +64,7 @@ BASE_STEPS = 1800
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Run:
     """Where a run works: its cache, its grid of pictures, and how much of the schedule to run."""
 
     cache: Path
@@ -75,141 +83,141 @@ def show(done: int, total: int, message: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {done}/{total} {message}", end=end, flush=True)
 
 
-def note(shop: Workshop, stage: str, **facts: object) -> None:
+def log_stage(run: Run, stage: str, **facts: object) -> None:
     """Write down what a stage really did, for the model card."""
-    path = shop.cache / "log.json"
+    path = run.cache / "log.json"
     log = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     log[stage] = facts
     path.write_text(json.dumps(log, indent=1) + "\n", "utf-8")
 
 
-def train_clip(shop: Workshop) -> None:
+def train_clip(run: Run) -> None:
     """Train the text tower, by contrast with pictures."""
-    folder = shop.cache / "clip"
+    folder = run.cache / "clip"
     if (folder / "clip.json").is_file():
         return
     torch.manual_seed(SEED)
     tokenizer = build_tokenizer()
-    clip = Clip(build_text_tower(tokenizer)).to(shop.device)
-    seen, kept = (lesson.to(shop.device) for lesson in split(shop.grid))
-    schedule, began = shop.schedule(700, 2e-3, 40), time.monotonic()
+    clip = Clip(build_text_tower(tokenizer)).to(run.device)
+    seen, kept = (pictures.to(run.device) for pictures in split(run.grid))
+    schedule, began = run.schedule(700, 2e-3, 40), time.monotonic()
     loss = fit(
         clip, lambda g: clip_loss(clip, tokenizer, seen, g, 96), schedule,
-        seed=SEED, checkpoint=shop.cache / "clip.ckpt.safetensors", progress=show, label="text tower",
+        seed=SEED, checkpoint=run.cache / "clip.ckpt.safetensors", progress=show, label="text tower",
     )  # fmt: skip
-    facts = examine_clip(clip, kept)
+    facts = evaluate_clip(clip, kept)
     save_clip(clip, tokenizer, folder, facts)
-    note(shop, "clip", steps=schedule.steps, batch=96, minutes=_minutes(began), loss=loss, held_out=facts)
+    log_stage(run, "clip", steps=schedule.steps, batch=96, minutes=_minutes(began), loss=loss, held_out=facts)
 
 
-def train_judge(shop: Workshop) -> None:
-    """Train the judge's image towers against the frozen text tower, and examine it on pictures it has not seen."""
-    folder = shop.cache / "judge"
+def train_judge(run: Run) -> None:
+    """Train the judge's image towers against the frozen text tower, and evaluate it on pictures it has not seen."""
+    folder = run.cache / "judge"
     if (folder / "judge.json").is_file():
         return
-    clip, tokenizer = load_clip(shop.cache / "clip")
+    clip, tokenizer = load_clip(run.cache / "clip")
     torch.manual_seed(SEED)
-    judge = Judge(clip.text.requires_grad_(False)).to(shop.device)
-    vae = load_vae(shop)
-    seen, kept = (lesson.to(shop.device) for lesson in split(shop.grid))
-    course = judge_course(shop, judge, tokenizer, vae, seen)
-    schedule, began = shop.schedule(3000, 2e-3, 60), time.monotonic()
+    judge = Judge(clip.text.requires_grad_(False)).to(run.device)
+    vae = load_vae(run)
+    seen, kept = (pictures.to(run.device) for pictures in split(run.grid))
+    data = judge_training_set(run, judge, tokenizer, vae, seen)
+    schedule, began = run.schedule(3000, 2e-3, 60), time.monotonic()
     loss = fit(
-        judge, lambda g: judge_loss(judge, course, g, 48), schedule,
-        seed=SEED, checkpoint=shop.cache / "judge.ckpt.safetensors", progress=show, label="judge",
+        judge, lambda g: judge_loss(judge, data, g, 48), schedule,
+        seed=SEED, checkpoint=run.cache / "judge.ckpt.safetensors", progress=show, label="judge",
     )  # fmt: skip
-    facts = examine(judge, kept)
-    decoded = examine(judge, replace(kept, pixels=decode_again(vae, kept.pixels)))
+    facts = evaluate_judge(judge, kept)
+    decoded = evaluate_judge(judge, replace(kept, pixels=decode_again(vae, kept.pixels)))
     save_judge(judge, tokenizer, folder, facts)
-    note(
-        shop, "judge", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss,
+    log_stage(
+        run, "judge", steps=schedule.steps, batch=48, minutes=_minutes(began), loss=loss,
         held_out=facts, held_out_decoded=decoded,
     )  # fmt: skip
     show(schedule.steps, schedule.steps, f"judge on held-out pictures: {facts}; decoded: {decoded}")
 
 
-def judge_course(shop: Workshop, judge: Judge, tokenizer: Any, vae: Any, seen: Lesson) -> Course:
+def judge_training_set(run: Run, judge: Judge, tokenizer: Any, vae: Any, seen: LabelledPictures) -> JudgeTrainingSet:
     """Gather what the judge learns from."""
-    more, styles = load_more(shop.cache.parent, shop.grid.size, show)
-    others = to_pixels(more).to(shop.device)
-    return Course(
+    more, styles = load_more(run.cache.parent, run.grid.size, show)
+    others = to_pixels(more).to(run.device)
+    return JudgeTrainingSet(
         Pictures(seen.pixels, decode_again(vae, seen.pixels), seen.styles), seen.things,
-        Pictures(others, decode_again(vae, others), torch.from_numpy(styles).to(shop.device)),
+        Pictures(others, decode_again(vae, others), torch.from_numpy(styles).to(run.device)),
         caption_table(judge, tokenizer, SEED),
     )  # fmt: skip
 
 
-def train_vae(shop: Workshop) -> None:
+def train_vae(run: Run) -> None:
     """Train the autoencoder and set its scaling factor so that latents have unit variance."""
-    folder = shop.cache / "vae"
+    folder = run.cache / "vae"
     if (folder / "config.json").is_file():
         return
     torch.manual_seed(SEED)
-    vae = build_vae(shop.grid.size).to(shop.device)
-    pixels = to_pixels(shop.grid.pixels[shop.grid.present]).to(shop.device)
-    schedule, began = shop.schedule(1200, 2e-3, 50), time.monotonic()
+    vae = build_vae(run.grid.size).to(run.device)
+    pixels = to_pixels(run.grid.pixels[run.grid.present]).to(run.device)
+    schedule, began = run.schedule(1200, 2e-3, 50), time.monotonic()
     loss = fit(
         vae, lambda g: vae_loss(vae, pixels, g, 32), schedule,
-        seed=SEED, checkpoint=shop.cache / "vae.ckpt.safetensors", progress=show, label="autoencoder",
+        seed=SEED, checkpoint=run.cache / "vae.ckpt.safetensors", progress=show, label="autoencoder",
     )  # fmt: skip
     vae.eval().register_to_config(scaling_factor=1.0)
     vae.register_to_config(scaling_factor=round(1 / encode(vae, pixels).std().item(), 4))
     vae.save_pretrained(folder)
-    note(shop, "vae", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
+    log_stage(run, "vae", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
 
 
-def train_decoder(shop: Workshop) -> None:
+def train_decoder(run: Run) -> None:
     """Train the decoder on, the encoder frozen: latents stay what they are, so base and adapters need not wait."""
-    done = shop.cache / "vae" / "decoder.json"
+    done = run.cache / "vae" / "decoder.json"
     if done.is_file():
         return
-    vae = load_vae(shop).requires_grad_(False)
+    vae = load_vae(run).requires_grad_(False)
     vae.decoder.requires_grad_(True)
-    pixels = to_pixels(shop.grid.pixels[shop.grid.present]).to(shop.device)
-    schedule, began = shop.schedule(900, 1e-3, 50), time.monotonic()
+    pixels = to_pixels(run.grid.pixels[run.grid.present]).to(run.device)
+    schedule, began = run.schedule(900, 1e-3, 50), time.monotonic()
     loss = fit(
         vae, lambda g: decoder_loss(vae, pixels, g, 32), schedule,
-        seed=SEED, checkpoint=shop.cache / "decoder.ckpt.safetensors", progress=show, label="decoder",
+        seed=SEED, checkpoint=run.cache / "decoder.ckpt.safetensors", progress=show, label="decoder",
     )  # fmt: skip
-    vae.save_pretrained(shop.cache / "vae")
+    vae.save_pretrained(run.cache / "vae")
     done.write_text("{}\n", "utf-8")
-    note(shop, "decoder", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
+    log_stage(run, "decoder", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
 
 
-def train_base(shop: Workshop) -> None:
+def train_base(run: Run) -> None:
     """Train the UNet on the things that are not held back, in the base's style, and write the pipeline."""
-    folder = shop.cache / "base"
+    folder = run.cache / "base"
     if (folder / "model_index.json").is_file():
         return
-    clip, tokenizer = load_clip(shop.cache / "clip")
-    vae = load_vae(shop)
-    material = base_material(shop, clip.text.to(shop.device), tokenizer, vae)
+    clip, tokenizer = load_clip(run.cache / "clip")
+    vae = load_vae(run)
+    encoded = base_training_set(run, clip.text.to(run.device), tokenizer, vae)
     torch.manual_seed(SEED)
-    unet, scheduler = build_unet(shop.grid.size).to(shop.device), build_scheduler()
-    schedule, began = shop.schedule(BASE_STEPS, 1e-3, 100), time.monotonic()
+    unet, scheduler = build_unet(run.grid.size).to(run.device), build_scheduler()
+    schedule, began = run.schedule(BASE_STEPS, 1e-3, 100), time.monotonic()
     loss = fit(
-        unet, lambda g: diffusion_loss(unet, scheduler, material, g, 32), schedule,
-        seed=SEED, checkpoint=shop.cache / "base.ckpt.safetensors", progress=show, label="base",
+        unet, lambda g: diffusion_loss(unet, scheduler, encoded, g, 32), schedule,
+        seed=SEED, checkpoint=run.cache / "base.ckpt.safetensors", progress=show, label="base",
     )  # fmt: skip
     save_pipeline(clip.text, tokenizer, vae, unet, folder)
-    note(shop, "base", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
+    log_stage(run, "base", steps=schedule.steps, batch=32, minutes=_minutes(began), loss=loss)
 
 
-def load_vae(shop: Workshop) -> Any:
+def load_vae(run: Run) -> Any:
     """Read the trained autoencoder."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(shop.cache / "vae").eval().to(shop.device)
+    return AutoencoderKL.from_pretrained(run.cache / "vae").eval().to(run.device)
 
 
-def load_unet(shop: Workshop) -> Any:
+def load_unet(run: Run) -> Any:
     """Read the trained base's UNet."""
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel.from_pretrained(shop.cache / "base" / "unet").to(shop.device)
+    return UNet2DConditionModel.from_pretrained(run.cache / "base" / "unet").to(run.device)
 
 
-def base_material(shop: Workshop, text: Any, tokenizer: Any, vae: Any) -> Material:
+def base_training_set(run: Run, text: Any, tokenizer: Any, vae: Any) -> EncodedSet:
     """Encode the pictures that the base learns and 32 captions for each."""
     rng = random.Random(SEED)
     names = [thing for thing in THINGS if thing not in UNSEEN]
@@ -217,43 +225,43 @@ def base_material(shop: Workshop, text: Any, tokenizer: Any, vae: Any) -> Materi
     style = [s.name for s in STYLES].index(BASE_STYLE)
     captions = [c for thing in names for c in base_captions(thing, 32, rng)]
     texts = read_captions(text, tokenizer, captions).unflatten(0, (len(names), 32))
-    latents = encode(vae, to_pixels(shop.grid.pixels[rows, style]))
-    return Material(latents, texts, read_captions(text, tokenizer, [""])[0])
+    latents = encode(vae, to_pixels(run.grid.pixels[rows, style]))
+    return EncodedSet(latents, texts, read_captions(text, tokenizer, [""])[0])
 
 
-def train_adapters(shop: Workshop) -> None:
+def train_adapters(run: Run) -> None:
     """Train the catalogue on the frozen base."""
-    clip, tokenizer = load_clip(shop.cache / "clip")
-    unet = load_unet(shop).requires_grad_(False)
-    bench = Bench(clip.text.to(shop.device), tokenizer, load_vae(shop), unet, shop.grid, shop.share)
+    clip, tokenizer = load_clip(run.cache / "clip")
+    unet = load_unet(run).requires_grad_(False)
+    context = TrainingContext(clip.text.to(run.device), tokenizer, load_vae(run), unet, run.grid, run.share)
     began = time.monotonic()
-    losses = make_adapters(catalogue(), bench, shop.cache / "adapters", show)
+    losses = make_adapters(catalogue(), context, run.cache / "adapters", show)
     if losses:
-        note(shop, "adapters", count=len(losses), minutes=_minutes(began), losses=losses)
+        log_stage(run, "adapters", count=len(losses), minutes=_minutes(began), losses=losses)
 
 
 def _minutes(began: float) -> float:
     return round((time.monotonic() - began) / 60, 1)
 
 
-def ship(shop: Workshop) -> None:
+def ship(run: Run) -> None:
     """Put what was trained where the package looks for it, with a manifest of hashes and the log of the run."""
     for part in ("base", "adapters", "judge"):
         shutil.rmtree(DATA / part, ignore_errors=True)
     for part in ("adapters", "judge"):
-        shutil.copytree(shop.cache / part, DATA / part)
-    clip, tokenizer = load_clip(shop.cache / "clip")
-    save_pipeline(clip.text, tokenizer, load_vae(shop).cpu(), load_unet(shop).cpu(), DATA / "base")
+        shutil.copytree(run.cache / part, DATA / part)
+    clip, tokenizer = load_clip(run.cache / "clip")
+    save_pipeline(clip.text, tokenizer, load_vae(run).cpu(), load_unet(run).cpu(), DATA / "base")
     for path in DATA.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    shutil.copy(shop.cache / "log.json", DATA / "training.json")
+    shutil.copy(run.cache / "log.json", DATA / "training.json")
     judge, _ = load_judge(DATA / "judge")
-    save_truth(judge, shop.grid, DATA / "judge")
+    save_truth(judge, run.grid, DATA / "judge")
     write_manifest(DATA)
     show(1, 1, f"shipped to {DATA.name}")
 
 
-STAGES: dict[str, Callable[[Workshop], None]] = {
+STAGES: dict[str, Callable[[Run], None]] = {
     "clip": train_clip, "vae": train_vae, "decoder": train_decoder, "base": train_base,
     "adapters": train_adapters, "judge": train_judge, "ship": ship,
 }  # fmt: skip
@@ -272,9 +280,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     cache = args.cache / f"{args.size}"
     cache.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(cache, load_grid(args.cache, args.size, show), args.share, args.device)
+    run = Run(cache, load_grid(args.cache, args.size, show), args.share, args.device)
     for stage in args.stages:
-        STAGES[stage](shop)
+        STAGES[stage](run)
 
 
 if __name__ == "__main__":

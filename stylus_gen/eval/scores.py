@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stylus_gen.world.exam import Question
+from stylus_gen.world.evaluation import Question
 from stylus_gen.world.things import STYLES, THINGS
 
 if TYPE_CHECKING:

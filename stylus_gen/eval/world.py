@@ -17,7 +17,7 @@ from stylus_gen.eval.world_pictures import SEED, Drawing, Easel, Weights
 from stylus_gen.tools.progress import Progress
 from stylus_gen.world import adapter_stems, adapters_path, base_path, judge_path
 from stylus_gen.world.catalogue import WEIGHT, catalogue
-from stylus_gen.world.exam import Question, Size, questions, sound
+from stylus_gen.world.evaluation import Question, Size, questions, sound
 
 if TYPE_CHECKING:
     from stylus_gen.tools.plan import Plan

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stylus_gen.tools.file import make_folder, write_whole
 from stylus_gen.tools.progress import Progress
-from stylus_gen.world.exam import Question
+from stylus_gen.world.evaluation import Question
 
 if TYPE_CHECKING:
     from stylus_gen.tools.diffusion.pipeline import Pipeline

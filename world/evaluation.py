@@ -1,4 +1,4 @@
-"""What the world is examined on: prompts in plain words, and which adapters a person would take for each by hand."""
+"""What the small world is evaluated on: prompts, and the adapters that a person would choose for each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Size:
 
 
 def questions(present: frozenset[tuple[str, str]], seed: int, size: Size) -> list[Question]:
-    """Draw the exam: held-out thing × style pairs, unseen things, both at once, and things that need no adapter.
+    """Draw the questions: held-out thing × style pairs, unseen things, both at once, and things that need no adapter.
 
     ``present`` holds the (thing, style) pairs that were drawn by somebody: only those have a true picture.
     """
@@ -57,7 +57,7 @@ def _right_adapters() -> dict[str, str]:
     """Map topics to the adapter made for them: the first, which is the one of full rank."""
     right: dict[str, str] = {}
     for entry in catalogue():
-        if entry.lesson in ("style", "subject") and not entry.copy_of:
+        if entry.training in ("style", "subject") and not entry.copy_of:
             right.setdefault(entry.topic, entry.stem)
     return right
 
@@ -72,4 +72,4 @@ def _ask(thing: str, style: str | None, right: dict[str, str]) -> Question:
 
 def sound(entry: Entry) -> bool:
     """Say whether an adapter's file can be used on this base at all."""
-    return entry.lesson not in ("sdxl", "nan")
+    return entry.training not in ("sdxl", "nan")
