@@ -161,11 +161,11 @@ def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "empty.png").write_bytes(b"")
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
-    for name in ("text.png", "empty.png", "photo.jpg", "absent.png"):
-        with pytest.raises(BadRequest, match=r"picture|PNG"):
+    for name in ("text.png", "empty.png", "photo.jpg", ""):
+        with pytest.raises(BadRequest, match="cannot be read as a PNG"):
             read_recipe(tmp_path / name)
-    with pytest.raises(BadRequest, match="PNG"):
-        read_recipe(tmp_path)
+    with pytest.raises(BadRequest, match="there is no picture"):
+        read_recipe(tmp_path / "absent.png")
 
 
 def test_a_picture_without_a_recipe_says_so(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_recipe_with_wild_settings_is_refused(tmp_path: Path, change: dict[str
 
 @pytest.mark.parametrize("text", ["", "{}", "[" * 100_000, '{"schema_version": 0}', "null", '{"extra": 1}'])
 def test_a_recipe_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(BadRequest, match=r"cannot be used|holds no"):
+    with pytest.raises(BadRequest, match="cannot be used"):
         read_recipe(save(tmp_path / "a.png", stylus_recipe=text))
 
 

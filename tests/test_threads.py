@@ -155,9 +155,11 @@ def test_words_added_are_searched_for_and_the_rest_is_kept(plan: Plan) -> None:
     assert set(names(edited)) == {*names(plan), "Miku"}
 
 
-@pytest.mark.parametrize("edit", [Drop(adapter="Whale"), Remove(words="whale"), Pin(adapter="nobody")])
-def test_an_edit_that_the_plan_does_not_allow_says_so(plan: Plan, edit: Edit) -> None:
-    with pytest.raises(BadRequest, match=r"(?i)whale|nobody"):
+@pytest.mark.parametrize(
+    ("edit", "names"), [(Drop(adapter="Whale"), "Whale"), (Remove(words="whale"), "whale"), (Pin(adapter="x"), "x")]
+)
+def test_an_edit_that_the_plan_does_not_allow_says_so(plan: Plan, edit: Edit, names: str) -> None:
+    with pytest.raises(BadRequest, match=rf"\b{names}\b"):
         edit_plan(plan, edit, CONTEXT)
 
 
@@ -187,9 +189,12 @@ def test_a_follow_up_line_edits_the_plan(plan: Plan, line: str, left: list[str])
     assert sorted(names(revise_plan(plan, line, CONTEXT))) == left
 
 
-@pytest.mark.parametrize("line", ["", "what is the weather?", "less whale"])
-def test_a_line_that_is_no_edit_says_what_can_be_said(plan: Plan, line: str) -> None:
-    with pytest.raises(BadRequest, match=r"for example|its adapters are"):
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("", "for example"), ("what is the weather?", "for example"), ("less whale", "its adapters are")],
+)
+def test_a_line_that_is_no_edit_says_what_can_be_said(plan: Plan, line: str, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
         revise_plan(plan, line, CONTEXT)
 
 
