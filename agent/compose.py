@@ -8,8 +8,8 @@ from typing import Any
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.a1111 import without_tags
-from stylus_gen.tools.licence import judge_licences
-from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, Planner, Policy, Rejection, Verdict
+from stylus_gen.tools.licence import combine_licences
+from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, PlannerInfo, Policy, Rejection, Verdict
 from stylus_gen.tools.triggers import clean_text, place_words
 
 REJECTIONS = 20
@@ -75,7 +75,7 @@ def _coverage(concepts: Sequence[Concept], assignments: Sequence[Assignment]) ->
 
 def _verdict(assignments: Sequence[Assignment], policy: Policy, context: AgentContext) -> Verdict:
     cards = context.cards([a.adapter_id for a in assignments]) if assignments else ()
-    return judge_licences(cards, policy.profile)
+    return combine_licences(cards, policy.profile)
 
 
 def final_prompt(prompt: str, assignments: Iterable[Assignment]) -> str:
@@ -107,7 +107,7 @@ def _warnings(state: State) -> list[str]:
     return warnings
 
 
-def _planner(state: State, context: AgentContext) -> Planner:
+def _planner(state: State, context: AgentContext) -> PlannerInfo:
     planner = context.planner
     name = f"{planner.name}, then offline" if state.handed_over else planner.name
-    return Planner(name=name, mode=state.mode or planner.mode, prompt_version=planner.prompt_version)
+    return PlannerInfo(name=name, mode=state.mode or planner.mode, prompt_version=planner.prompt_version)

@@ -151,8 +151,8 @@ def act(state: State, runtime: Runtime[AgentContext]) -> Update:
 
 
 def _settle(state: State, context: AgentContext) -> State:
-    """Take the steps that leave nothing to choose: no candidates to judge, one image to mask."""
-    if stage_of(state) == "judge" and not (any(open_candidates(state)) and state.request.max_adapters):
+    """Take the steps that leave nothing to choose: no candidates to prune, one image to mask."""
+    if stage_of(state) == "prune" and not (any(open_candidates(state)) and state.request.max_adapters):
         state = state.model_copy(update=use_tool("prune_candidates", {"keep": []}, state, context)[0])
     if stage_of(state) == "mask" and (state.request.images == 1 or not state.assignments):
         state = state.model_copy(update=use_tool("pick_masks", {}, state, context)[0])

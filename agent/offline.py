@@ -51,7 +51,7 @@ SEARCHED = 12
 
 def think(state: State, seconds: float) -> AIMessage:
     """Choose the next tool calls by rules."""
-    step = {"segment": _segment, "search": _search, "judge": _judge, "mask": _mask}[stage_of(state)]
+    step = {"segment": _segment, "search": _search, "prune": _prune, "mask": _mask}[stage_of(state)]
     return AIMessage("", tool_calls=[{"name": n, "args": a, "id": f"{n}-{state.faults}"} for n, a in step(state)])
 
 
@@ -68,7 +68,7 @@ def _search(state: State) -> Calls:
     return [("search_adapters", {"concepts": [concept.text for concept in (state.concepts or ())[:SEARCHED]]})]
 
 
-def _judge(state: State) -> Calls:
+def _prune(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
     choices = rank(state)
     likely, refused = _sift(choices, state.request.prompt)

@@ -6,12 +6,12 @@ from typing import Literal
 
 from stylus_gen.agent.state import State
 
-Stage = Literal["segment", "search", "judge", "mask", "done"]
+Stage = Literal["segment", "search", "prune", "mask", "done"]
 
 OFFERED: dict[Stage, tuple[str, ...]] = {
     "segment": ("segment_prompt", "search_adapters"),
     "search": ("search_adapters",),
-    "judge": ("prune_candidates", "pick_masks"),
+    "prune": ("prune_candidates", "pick_masks"),
     "mask": ("pick_masks",),
     "done": (),
 }
@@ -25,7 +25,7 @@ def stage_of(state: State) -> Stage:
     if state.candidates is None:
         return "search"
     if state.assignments is None:
-        return "judge"
+        return "prune"
     return "mask" if state.masks is None else "done"
 
 

@@ -141,7 +141,7 @@ def _find(request: PlanRequest, wanted: Sequence[Concept], context: AgentContext
     return named | {WHOLE: found.get(WHOLE, ()) if plain(said) else ()}
 
 
-def judge(state: State, args: PruneCandidates, context: AgentContext) -> tuple[Update, str]:
+def prune_candidates(state: State, args: PruneCandidates, context: AgentContext) -> tuple[Update, str]:
     """Check what is kept against the rules, and give it weights and trigger words."""
     handles, places = state.handles(), state.places()
     choices = [_choice(keep, handles, places) for keep in args.keep]
@@ -209,7 +209,7 @@ class Tool:
 TOOLS: dict[str, Tool] = {
     "segment_prompt": Tool("segment", SegmentPrompt, segment),
     "search_adapters": Tool("search", SearchAdapters, search),
-    "prune_candidates": Tool("judge", PruneCandidates, judge),
+    "prune_candidates": Tool("prune", PruneCandidates, prune_candidates),
     "pick_masks": Tool("mask", PickMasks, mask),
 }
 

@@ -89,7 +89,7 @@ def make_planner(draw: random.Random) -> Planner:
         }.get(name, {"x": draw.choice(NASTY)})
 
     def think(state: State, seconds: float) -> AIMessage:
-        likely = {"segment": "segment_prompt", "search": "search_adapters", "judge": "prune_candidates"}
+        likely = {"segment": "segment_prompt", "search": "search_adapters", "prune": "prune_candidates"}
         name = likely.get(stage_of(state), "pick_masks")
         calls = [name if draw.random() < care else draw.choice((*likely.values(), "fly"))]
         calls += [] if draw.random() < care else draw.choices((*likely.values(), "pick_masks"), k=2)

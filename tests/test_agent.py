@@ -272,7 +272,7 @@ def test_a_normal_prompt_takes_two_turns_and_few_tokens() -> None:
     assert names(plan) == ["Soft Watercolor"]
     assert plan.planner.name == "openai:stub"
     assert plan.planner.mode == "tools"
-    assert plan.planner.prompt_version == "segment 1, judge 1"
+    assert plan.planner.prompt_version == "segment 1, prune 1"
     assert plan.tokens.calls == len(requests) == 2
     assert plan.tokens.prompt <= 3000
     assert [tool["function"]["name"] for tool in requests[1]["tools"]] == ["prune_candidates", "pick_masks"]
@@ -294,7 +294,7 @@ def test_a_model_is_not_offered_what_the_prompt_excludes() -> None:
     assert "Snow" not in json.dumps(asked[1])
 
 
-def test_a_full_desk_stays_within_its_tokens() -> None:
+def test_a_full_brief_stays_within_its_tokens() -> None:
     names = ("Watercolor 水彩画 " * 9, "fox_" * 30, "snow, 1.5! " * 20)
     crowd = [card(f"{i:064x}", names[i % 3], "style", "fox, " * 40, description="about " * 200) for i in range(90)]
     with chat_server(message(calls=[SEGMENT, SEARCH]), message(calls=[keep(), MASKS])) as (url, requests):

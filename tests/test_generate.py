@@ -16,7 +16,7 @@ from PIL import Image
 from stylus_gen.tools.diffusion.schedulers import SCHEDULERS
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.generate import Limits, Pipeline, RenderSettings, generate, load_base, render_settings, replay
-from stylus_gen.tools.plan import Assignment, Concept, Plan, Planner, Verdict
+from stylus_gen.tools.plan import Assignment, Concept, Plan, PlannerInfo, Verdict
 from tests.disk import full_disk
 
 QUICK = RenderSettings(steps=2)
@@ -79,7 +79,7 @@ def make_plan(*assignments: Assignment, **changes: Any) -> Plan:
         "masks": ((True,) * len(assignments),),
         "seed": 11,
         "verdict": Verdict(profile="personal", commercial_use=None),
-        "planner": Planner(name="offline"),
+        "planner": PlannerInfo(name="offline"),
     }
     return Plan(**(given | changes))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stylus_gen.tools.card import Card, Example, Licence
-from stylus_gen.tools.licence import forbids, judge_licences
+from stylus_gen.tools.licence import combine_licences, forbids
 from stylus_gen.tools.plan import Candidate, Concept, Policy
 from stylus_gen.tools.prune import Choice, Rules, prune
 from stylus_gen.tools.triggers import clean_trigger, fit_group, missing_words, place_words, split_words
@@ -148,9 +148,9 @@ def test_the_policy_refuses(facts: dict[str, Any], policy: Policy, code: str) ->
 def test_the_most_restrictive_licence_wins_and_credit_is_written() -> None:
     free = card(name="Free", licence=Licence(commercial=frozenset({"image"})))
     closed = card(name="Closed", licence=Licence(commercial=frozenset(), credit_required=True))
-    assert judge_licences([free], "personal").commercial_use is True
-    assert judge_licences([free, card()], "personal").commercial_use is None
-    verdict = judge_licences([free, card(), closed], "personal")
+    assert combine_licences([free], "personal").commercial_use is True
+    assert combine_licences([free, card()], "personal").commercial_use is None
+    verdict = combine_licences([free, card(), closed], "personal")
     assert verdict.commercial_use is False
     assert verdict.credits == ("Closed by ada",)
 

@@ -17,7 +17,7 @@ from stylus_gen.tools.a1111 import LoraTag, format_parameters, parse_parameters
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe, read_recipe, write_picture
 from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest
-from stylus_gen.tools.plan import Plan, Planner, Verdict
+from stylus_gen.tools.plan import Plan, PlannerInfo, Verdict
 
 FIELDS = [("Steps", "20"), ("Sampler", "Euler a"), ("CFG scale", "7"), ("Seed", "1"), ("Size", "16x16")]
 HOSTILE = 'a:1>, Seed: 666\nNegative prompt: x\nSteps: 1, "quoted\\", <lora:evil:9>'
@@ -30,7 +30,7 @@ def make_recipe(**changes: object) -> Recipe:
         family="unknown",
         masks=((),),
         verdict=Verdict(profile="personal", commercial_use=None),
-        planner=Planner(name="offline"),
+        planner=PlannerInfo(name="offline"),
     )
     given = {
         "plan": plan,

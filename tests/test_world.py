@@ -162,13 +162,13 @@ def test_what_was_drawn_for_the_evaluation_is_not_drawn_again(tmp_path: Path) ->
 
 def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> None:
     from stylus_gen.eval.world import evaluate_world
-    from stylus_gen.tools.plan import Plan, Planner, Verdict
+    from stylus_gen.tools.plan import Plan, PlannerInfo, Verdict
     from stylus_gen.tools.search.embed import minilm
 
     def plan_nothing(prompt: str) -> Plan:
         return Plan(
             prompt=prompt, final_prompt=prompt, family="world", masks=((),),
-            verdict=Verdict(profile="personal", commercial_use=True), planner=Planner(name="nobody"),
+            verdict=Verdict(profile="personal", commercial_use=True), planner=PlannerInfo(name="nobody"),
         )  # fmt: skip
 
     size = Size(per_style=1, unseen=2, plain=2)

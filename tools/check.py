@@ -14,7 +14,7 @@ from stylus_gen.tools.candidate import bind, candidate_of
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, support
-from stylus_gen.tools.licence import forbids, judge_licences
+from stylus_gen.tools.licence import combine_licences, forbids
 from stylus_gen.tools.plan import Concept, Plan, Policy, Record, RejectionCode, Verdict
 from stylus_gen.tools.prune import Choice, Rules, prune
 from stylus_gen.tools.segment import segment_prompt
@@ -74,7 +74,7 @@ def check_recipe(prompt: str, uses: Sequence[Use], find: Find, *, family: Family
         findings += [*_policy(card, policy), *_triggers(prompt, card), *_weight(use, card)]
     findings += [*_rules(prompt, known, family), *_strength(known)]
     findings.sort(key=lambda finding: finding.level)
-    return Report(findings=tuple(findings), verdict=judge_licences([card for _, card in known], policy.profile))
+    return Report(findings=tuple(findings), verdict=combine_licences([card for _, card in known], policy.profile))
 
 
 def _title(card: Card) -> str:

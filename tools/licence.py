@@ -43,8 +43,8 @@ def _lowest_bit(level: int) -> int:
     return level & -level
 
 
-def judge_licences(cards: Iterable[Card], profile: Profile) -> Verdict:
-    """Judge a combination: the most restrictive licence wins, and whoever asks for credit gets a line."""
+def combine_licences(cards: Iterable[Card], profile: Profile) -> Verdict:
+    """Combine licences: the most restrictive wins, and every author who asks for credit is named."""
     cards = list(cards)
     allowed = [allows_commercial(card) for card in cards]
     commercial = False if False in allowed else None if None in allowed else True

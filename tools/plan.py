@@ -154,7 +154,7 @@ class Verdict(Record):
     notes: tuple[Text, ...] = ()
 
 
-class Planner(Record):
+class PlannerInfo(Record):
     """What planned it: ``offline`` or ``provider:model``, how it was spoken to, and the prompts' version."""
 
     name: Text
@@ -200,7 +200,7 @@ class Plan(Record):
     budget: Budget = Field(default=Budget(), description="what it and each edit of it may spend on a chat model")
     verdict: Verdict
     warnings: tuple[Text, ...] = ()
-    planner: Planner
+    planner: PlannerInfo
     timings_ms: dict[str, float] = Field(default_factory=dict)
     tokens: Tokens = Tokens()
 

@@ -63,7 +63,7 @@ def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mod
         return answer
 
     def think(state: State, seconds: float) -> AIMessage:
-        template = read_template("judge" if stage_of(state) in ("judge", "mask") else "segment")
+        template = read_template("prune" if stage_of(state) in ("prune", "mask") else "segment")
         return speak(state.mode, Question(template.text, brief(state), schemas(state), state.exchange), seconds)
 
     def revise(plan: Plan, line: str, seconds: float) -> AIMessage:

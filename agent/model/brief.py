@@ -1,4 +1,4 @@
-"""The model's desk: what a chat model is told at each stage, as JSON data, and the schemas of what it may answer.
+"""The brief: what a chat model reads at each stage, as JSON data, and the schemas of what it may answer.
 
 Short, because it is paid for on every call: few candidates, each in at most sixty tokens. Strangers' words appear only
 as JSON strings, cut to length, and not at all where they address the reader.
@@ -25,7 +25,7 @@ TURNS = 3000
 """Estimated tokens of both questions of a normal prompt. Real tokenizers make 2,600 of them at most; a server's chat
 template adds a hundred to each."""
 
-DESK = 600, 1300
+CANDIDATE_TOKENS = 600, 1300
 """Tokens of all candidates together: how few there are for the longest prompt, how many for the shortest."""
 
 CARD, NAME, TRIGGERS = 53, 14, 12
@@ -47,12 +47,12 @@ _CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
 def brief(state: State) -> str:
     """Write what the model needs to know for the stage in hand."""
     lines = [_facts(state)]
-    if stage_of(state) == "judge":
+    if stage_of(state) == "prune":
         lines.append(f"At most {state.request.max_adapters} adapters, {PER_CONCEPT} a concept, {STYLES} styles.")
         if state.pinned:
             names = [quote(choice.candidate.name, NAME) for choice in state.pinned]
             lines.append(f"Already chosen by the user: {json.dumps(names, ensure_ascii=False)}")
-        lines += [COLUMNS, *desk(state).values()]
+        lines += [COLUMNS, *candidate_lines(state).values()]
     return "\n".join(lines)
 
 
@@ -63,8 +63,8 @@ def _facts(state: State) -> str:
     return json.dumps(facts, ensure_ascii=False)
 
 
-def desk(state: State) -> dict[str, str]:
-    """Lay out the candidates that fit on the desk, handle to line: each concept's best, then each second best, …"""
+def candidate_lines(state: State) -> dict[str, str]:
+    """Write as many candidates as fit, handle to line: each concept's best first, then each second best, …"""
     candidates = list(open_candidates(state))
     handles = {best.adapter_id: (name, best) for name, best in state.handles().items()}
     asked: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ def desk(state: State) -> dict[str, str]:
 
 
 def open_candidates(state: State) -> Iterator[Candidate]:
-    """Yield the candidates to be judged, each once: every concept's best first, then every second best, …"""
+    """Yield the candidates still open, each once: every concept's best first, then every second best, …"""
     seen = {choice.candidate.adapter_id for choice in state.pinned}
     for row in zip_longest(*(state.candidates or {}).values()):
         for candidate in row:
@@ -96,10 +96,10 @@ def open_candidates(state: State) -> Iterator[Candidate]:
 def _room(state: State) -> int:
     """Say how many tokens the candidates may have: what both questions leave of `TURNS`."""
     asked = State(request=state.request)
-    judged = state.model_copy(update={"candidates": {}})
-    texts = [read_template(name).text for name in ("segment", "judge")]
-    texts += [_facts(asked), json.dumps(schemas(asked)), brief(judged), json.dumps(schemas(judged))]
-    fewest, most = DESK
+    pruning = state.model_copy(update={"candidates": {}})
+    texts = [read_template(name).text for name in ("segment", "prune")]
+    texts += [_facts(asked), json.dumps(schemas(asked)), brief(pruning), json.dumps(schemas(pruning))]
+    fewest, most = CANDIDATE_TOKENS
     return min(most, max(fewest, TURNS - sum(map(count_tokens, texts))))
 
 
@@ -136,7 +136,7 @@ def _search(state: State) -> dict[str, Any]:
 
 
 def _prune(state: State) -> dict[str, Any]:
-    adapter, concept = choice(desk(state)), choice(state.places())
+    adapter, concept = choice(candidate_lines(state)), choice(state.places())
     keep = record({"adapter": adapter, "concept": concept, "reason": text(REASON)})
     # Not of the candidates' names, which would cost a token or two each: a refusal of nobody does no harm.
     refuse = record({"adapters": array(text(HANDLE), REFUSED), "code": choice(_CODES), "reason": text(REASON)})
