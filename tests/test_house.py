@@ -51,6 +51,14 @@ def test_a_module_imports_no_upper_floor_and_stays_small(path: Path) -> None:
     assert path.stem not in {"utils", "util", "helpers", "common", "manager", "misc"}
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent == ROOT / "tools" / "lora"], ids=lambda path: path.name)
+def test_adapter_files_know_no_pipelines(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert not [name for name in names if name.startswith(("diffusers", "stylus_gen.tools.diffusion"))]
+
+
 @pytest.mark.parametrize(
     "statement", ["import stylus_gen", "import stylus_gen.doors.cli", "import stylus_gen.tools.plan"]
 )
