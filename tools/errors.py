@@ -1,6 +1,6 @@
 """The errors, named by what to do next. Each carries its facts; the message says what was given, expected, and to do.
 
-Doors map them in one table, `EXIT_CODES` below; an exception that is not one of these is a bug and is left to crash.
+The doors map them in one table, `stylus_gen/doors/errors.py`. Any other exception is a bug and crashes.
 """
 
 from __future__ import annotations
@@ -32,10 +32,6 @@ class Unavailable(StylusError):
     """A server, file, model or device is missing; the message says how to get it."""
 
 
-class BudgetExceeded(StylusError):
-    """A limit on model calls, tokens, seconds or images is spent."""
-
-
 class PolicyRefused(StylusError):
     """Licence or safety policy forbids it."""
 
@@ -44,12 +40,3 @@ def faults(error: ValidationError, most: int = 5) -> str:
     """Say in one line what pydantic found wrong, field by field; never what was given, which may be a secret."""
     found = error.errors(include_url=False, include_input=False)[:most]
     return "; ".join(": ".join(filter(None, (".".join(map(str, f["loc"])), f["msg"]))) for f in found)
-
-
-EXIT_CODES: dict[type[StylusError], int] = {
-    BadRequest: 2,
-    AdapterRejected: 3,
-    Unavailable: 4,
-    BudgetExceeded: 5,
-    PolicyRefused: 6,
-}

@@ -1,6 +1,6 @@
 """The command line. Every command opens a `Stylus`, calls one method, and prints a table or JSON.
 
-Exit codes: 0 done, 1 a bug, 130 interrupted; the rest are in `tools.errors.EXIT_CODES`.
+Exit codes: 0 done, 1 a bug, 130 interrupted; the rest are in `doors/errors.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylus_gen.doors.errors import outcome_of
 from stylus_gen.doors.terminal import Json, Model, complain, opened, show, show_json
 from stylus_gen.eval.commands import app as eval_app
-from stylus_gen.tools.errors import EXIT_CODES, AdapterRejected, BadRequest, StylusError, Unavailable
+from stylus_gen.tools.errors import AdapterRejected, BadRequest, StylusError, Unavailable
 
 if TYPE_CHECKING:
     from stylus_gen.tools.plan import Plan
@@ -147,7 +148,7 @@ def show_audit(audit: Audit, as_json: bool) -> None:
         if not audit.sound:
             show(plain("build it anew: stylus index --rebuild"))
     if not audit.sound:
-        raise typer.Exit(EXIT_CODES[Unavailable])
+        raise typer.Exit(outcome_of(Unavailable).exit_code)
 
 
 @app.command("show")
@@ -299,7 +300,7 @@ def check(
 
         show(report_table(report))
     if any(finding.level == "error" for finding in report.findings):
-        raise typer.Exit(EXIT_CODES[AdapterRejected])
+        raise typer.Exit(outcome_of(AdapterRejected).exit_code)
 
 
 @app.command()
@@ -329,7 +330,7 @@ def doctor(base: Base = None, model: Model = None, family: Family = None, as_jso
 
         show(table("doctor", ("what", "state", "detail", "what to do"), findings))
     if any(f.state == "missing" for f in findings):
-        raise typer.Exit(EXIT_CODES[Unavailable])
+        raise typer.Exit(outcome_of(Unavailable).exit_code)
 
 
 @app.command()
@@ -353,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=[_utf8(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
     except StylusError as error:
         complain(error.message)
-        raise SystemExit(EXIT_CODES[type(error)]) from None
+        raise SystemExit(outcome_of(type(error)).exit_code) from None
     except SystemExit as stopped:  # typer turns Ctrl-C into this
         if stopped.code == INTERRUPTED:
             complain("stopped; what was done is kept, run the same command to go on")
