@@ -1,7 +1,7 @@
-"""The one door to chat models: ``openai:NAME`` (any OpenAI-compatible server), ``litellm:NAME``, ``offline``.
+"""Opens chat models: ``openai:NAME`` (any OpenAI-compatible server), ``litellm:NAME``, ``offline``.
 
-Nothing is imported before a model is opened. Retries are ours: a failed call is counted against the budget, so the
-clients' own are off.
+A client library is imported when its model is opened. The agent retries and counts each failed call against the
+budget, so the clients' own retries are off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 ANSWER = 1500
-"""Tokens of one answer: a model that never stops is cut here."""
+"""Tokens of one answer; stops a model that would never stop."""
 
 remote_allowed = True
 """Tests set it to False: then only models on this machine's loopback can be opened."""
@@ -36,7 +36,7 @@ def open_planner(
     api_key: str | None = None,
     modes: MutableMapping[str, Mode] | None = None,
 ) -> Planner:
-    """Open the planner of a name; ``modes`` remembers between runs how a model is best spoken to."""
+    """Open a planner by its name. ``modes`` remembers between runs which kind of output each model handles."""
     if name == "offline":
         return OFFLINE
     from stylus_gen.agent.model.ask import chat_planner
@@ -58,33 +58,26 @@ def open_chat_model(name: str, *, base_url: str | None = None, api_key: str | No
         raise Unavailable(f"{name!r} is not on this machine, and model calls that leave it are switched off")
     if base_url:
         read_address(base_url)
-    from langchain.chat_models import init_chat_model
-
-    options = _litellm(name, base_url, api_key) if provider == "litellm" else _openai(name, base_url, api_key)
-    opened: BaseChatModel = init_chat_model(model, model_provider=provider, max_tokens=ANSWER, **options)
-    return opened
+    return _litellm(name, base_url, api_key) if provider == "litellm" else _openai(name, base_url, api_key)
 
 
-def _openai(name: str, base_url: str | None, api_key: str | None) -> dict[str, Any]:
-    if base_url:
-        # Never the key of OPENAI_API_KEY: it is not meant for this server. Local servers read the older max_tokens.
-        return {
-            "max_retries": 0,
-            "base_url": base_url,
-            "api_key": api_key or "none",
-            "temperature": 0,
-            "extra_body": {"max_tokens": ANSWER},
-            "stream_usage": True,
-        }
-    key = api_key or os.environ.get("OPENAI_API_KEY")
-    if not key:
+def _openai(name: str, base_url: str | None, api_key: str | None) -> BaseChatModel:
+    key = api_key or (None if base_url else os.environ.get("OPENAI_API_KEY"))
+    if not key and not base_url:
         raise Unavailable(
             f"{name!r} needs a key; set STYLUS_MODEL_API_KEY, or STYLUS_MODEL_BASE_URL for your own server"
         )
-    return {"max_retries": 0, "api_key": key}
+    from langchain_openai import ChatOpenAI
+
+    given: dict[str, Any] = {"model": name.partition(":")[2], "max_tokens": ANSWER, "max_retries": 0, "api_key": key}
+    if base_url:
+        # OPENAI_API_KEY is not meant for this server and is never sent to it. Local servers read the older max_tokens.
+        given |= {"base_url": base_url, "api_key": key or "none", "temperature": 0}
+        given |= {"extra_body": {"max_tokens": ANSWER}, "stream_usage": True}
+    return ChatOpenAI(**given)
 
 
-def _litellm(name: str, base_url: str | None, api_key: str | None) -> dict[str, Any]:
+def _litellm(name: str, base_url: str | None, api_key: str | None) -> BaseChatModel:
     if importlib.util.find_spec("langchain_litellm") is None:
         raise Unavailable(f"{name!r} needs litellm, which is not installed: pip install 'stylus-gen[litellm]'")
     # Read on import: otherwise it fetches a price list from the network, and a .env file from the working directory.
@@ -93,5 +86,11 @@ def _litellm(name: str, base_url: str | None, api_key: str | None) -> dict[str, 
     litellm: Any = importlib.import_module("litellm")
     litellm.suppress_debug_info = True  # it prints advice to the terminal with every error
     given = {key: value for key, value in {"api_base": base_url, "api_key": api_key}.items() if value}
-    # Here 1 is a number of attempts; the client below it would try twice more by itself.
-    return {"max_retries": 1, "model_kwargs": {"max_retries": 0, "num_retries": 0}, **given}
+    model: BaseChatModel = importlib.import_module("langchain_litellm").ChatLiteLLM(
+        model=name.partition(":")[2],
+        max_tokens=ANSWER,
+        max_retries=1,  # here the number of attempts; the client below it would make two more
+        model_kwargs={"max_retries": 0, "num_retries": 0},
+        **given,
+    )
+    return model
