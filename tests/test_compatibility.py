@@ -38,6 +38,7 @@ RELEASED = {
     "002_search.sql": "9211752a1ae12263d1b316fb7b08062cdc1c1952346e90534e4e4c083d5f57dc",
     "003_index.sql": "e9d3a8085761ba18b2728609e7da6d1522528caa6e231fd68adb24566e74dde8",
     "003_places.sql": "e99bd83ead250722df1038a4cf26e8b31ee630225c1075e0469f5720541b5a12",
+    "004_source_digests.sql": "6fc248ad2b74638f790540ead4f8db4f13250f961f26d165e1aac6507e2e8eef",
 }
 
 
@@ -168,3 +169,9 @@ def test_a_plan_without_a_schema_version_is_of_the_first(stylus: Stylus, tmp_pat
 def test_a_released_migration_is_never_edited_and_new_ones_come_after_it() -> None:
     assert {name: hashlib.sha256((SQL / name).read_bytes()).hexdigest() for name in RELEASED} == RELEASED
     assert migrations()[: len(RELEASED)] == sorted(RELEASED)
+    assert [name[:3] for name in migrations()] == [
+        "001",
+        "002",
+        "003",
+        *(f"{n:03}" for n in range(3, len(migrations()))),
+    ]

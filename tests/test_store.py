@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from stylus_gen.tools.card import Card, Example, Licence, Stats
 from stylus_gen.tools.errors import BadRequest, Unavailable
@@ -107,13 +108,13 @@ def test_nothing_said_never_overwrites_something(db: Database) -> None:
 def test_the_source_with_more_authority_is_believed_in_whatever_order_they_come(
     db: Database, order: tuple[int, int, int]
 ) -> None:
-    tellings = [
+    stated = [
         (card(model_key="file-ab", name="fox_v2_final", creator="header's"), "header"),
         (card(model_key="file-ab", name="", trigger_groups=[["fx"]], description="typed"), "a1111"),
         (card(name="Fox", trigger_groups=[["fox"]], base_model="SD 1.5"), "civitai"),
     ]
     for n in order:
-        upsert_cards(db, [tellings[n][0]], source=tellings[n][1])
+        upsert_cards(db, [stated[n][0]], source=stated[n][1])
     found = get_card(db, SHA)
     assert (found.model_key, found.name, found.trigger_groups) == ("civitai-1", "Fox", [["fox"]])
     assert (found.creator, found.description) == ("header's", "typed")
@@ -302,6 +303,22 @@ def test_migrations_run_once_and_an_edited_one_is_an_error(db: Database, monkeyp
         with pytest.raises(psycopg.errors.DuplicateTable):
             migrate(conn)
         assert conn.execute("SELECT to_regclass('a')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("first", ["003_index.sql", "003_places.sql"])
+def test_a_database_that_has_either_migration_003_alone_gets_the_other_and_the_later_ones(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    name = first.removesuffix(".sql")
+    files = migrations._files()
+    with psycopg.connect(postgres, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(psycopg.conninfo.make_conninfo(postgres, dbname=name), autocommit=True) as conn:
+        monkeypatch.setattr(migrations, "_files", lambda: [f for f in files if f[0] < "003" or f[0] == first])
+        assert migrate(conn) == ["001_catalogue.sql", "002_search.sql", first]
+        monkeypatch.setattr(migrations, "_files", lambda: files)
+        assert migrate(conn) == [f for f, _ in files if f > "003" and f != first]
+        assert migrate(conn) == []
 
 
 def test_many_processes_may_open_a_new_database_at_once(postgres: str, tmp_path: Path) -> None:

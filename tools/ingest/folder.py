@@ -11,7 +11,7 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.ingest.civitai import MAX_NAME
 from stylus_gen.tools.ingest.rows import SUFFIXES, read_value
-from stylus_gen.tools.ingest.sidecar import SIDECARS, Told, header_card
+from stylus_gen.tools.ingest.sidecar import SIDECARS, SourceCards, header_card
 from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.text import clean_line
 from stylus_gen.tools.lora.contents import require_adapter
@@ -138,7 +138,7 @@ def _sort(entry: os.DirEntry[str], path: Path, root: Path, stock: Inventory) -> 
     return ""
 
 
-def _notes(path: Path, file: Card, suffix: str, root: Path) -> Told:
+def _notes(path: Path, file: Card, suffix: str, root: Path) -> SourceCards:
     """Read one sidecar, if it is there."""
     if not path.is_file() or (path.is_symlink() and leads_out(path, root)):
         return []

@@ -14,8 +14,8 @@ from stylus_gen.tools.ingest.civitai import is_site_object, read_object
 from stylus_gen.tools.ingest.community import community_card, is_community
 from stylus_gen.tools.ingest.folder import PICKLE, PICKLES, Inventory, is_storable, read_adapter, shown, take_stock
 from stylus_gen.tools.ingest.hashes import Hashed, hash_files
-from stylus_gen.tools.ingest.rows import SUFFIXES, Row, read_rows
-from stylus_gen.tools.ingest.summary import ImportSummary, Problem, Report
+from stylus_gen.tools.ingest.rows import SUFFIXES, JsonRow, read_rows
+from stylus_gen.tools.ingest.summary import ImportLog, ImportSummary, Problem
 from stylus_gen.tools.progress import Bytes, Progress
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.index import update_index
@@ -39,13 +39,13 @@ def import_adapters(db: Database, path: Path, *, embedder: Embedder, progress: P
     gone = _retire(db, stock, hashed)
     if not (any(stock.found) or any(gone)):
         raise BadRequest(stock.empty)
-    report = Report()
+    log = ImportLog()
     for problem in stock.found.problems:
-        report.add(problem)
-    counts = upsert_cards(db, report.filter(_read_tables(stock, progress)), source="civitai")
-    counts += upsert_cards(db, report.filter(_read_folder(db, stock, hashed, progress)), source="folder")
+        log.add(problem)
+    counts = upsert_cards(db, log.filter(_read_tables(stock, progress)), source="civitai")
+    counts += upsert_cards(db, log.filter(_read_folder(db, stock, hashed, progress)), source="folder")
     for told, kept in counts.reuploads:
-        report.add(Problem(told, f"the same file was uploaded as {kept}: one card", skipped=False))
+        log.add(Problem(told, f"the same file was uploaded as {kept}: one card", skipped=False))
     update_index(db, embedder, progress)
     return ImportSummary(
         taken=counts.taken,
@@ -53,10 +53,10 @@ def import_adapters(db: Database, path: Path, *, embedder: Embedder, progress: P
         merged=counts.merged,
         unchanged=counts.unchanged,
         retired=gone.lost,
-        skipped=report.skipped,
-        ignored=report.ignored,
-        problems=tuple(report.problems),
-        problem_count=report.count,
+        skipped=log.skipped,
+        ignored=log.ignored,
+        problems=tuple(log.problems),
+        problem_count=log.count,
         seconds=round(time.monotonic() - start, 2),
     )
 
@@ -134,12 +134,12 @@ def _read_tables(stock: Stock, progress: Progress) -> Iterator[Card | Problem]:
         done += size
 
 
-def _read_rows(rows: Iterable[Row | Problem]) -> Iterator[Card | Problem]:
+def _read_rows(rows: Iterable[JsonRow | Problem]) -> Iterator[Card | Problem]:
     for row in rows:
         yield from [row] if isinstance(row, Problem) else _read_row(*row)
 
 
-def _leave_alone(path: Path, rows: Iterable[Row | Problem]) -> Iterator[Card | Problem]:
+def _leave_alone(path: Path, rows: Iterable[JsonRow | Problem]) -> Iterator[Card | Problem]:
     """Read a file that lies among adapters: most are other tools', which is said once a file and is no fault."""
     others = 0
     for row in rows:

@@ -19,11 +19,11 @@ MAX_LINE = 32 * 2**20
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".civitai.info")
 
-Row = tuple[str, Any]
+JsonRow = tuple[str, Any]
 """Where it stands, and the value."""
 
 
-def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[Row | Problem]:
+def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[JsonRow | Problem]:
     """Read a file's rows; what cannot be read is a problem with its line. ``advance`` hears of bytes done so far."""
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as file:
@@ -48,7 +48,7 @@ def _unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
     return cast("IO[bytes]", gzip.open(raw)) if path.name.lower().endswith(".gz") else nullcontext(raw)
 
 
-def _lines(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:
+def _lines(path: Path, file: IO[bytes]) -> Iterator[JsonRow | Problem]:
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -60,7 +60,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:
             yield _row(where, line)
 
 
-def _values(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:
+def _values(path: Path, file: IO[bytes]) -> Iterator[JsonRow | Problem]:
     raw = file.read(MAX_JSON + 1)
     if len(raw) > MAX_JSON:
         yield Problem(path.name, f"more than {MAX_JSON:,} bytes in one JSON value: make it .jsonl, a line a model")
@@ -75,7 +75,7 @@ def _values(path: Path, file: IO[bytes]) -> Iterator[Row | Problem]:
         yield row
 
 
-def _row(where: str, raw: bytes) -> Row | Problem:
+def _row(where: str, raw: bytes) -> JsonRow | Problem:
     try:
         return where, _loads(raw)
     except ValueError as error:

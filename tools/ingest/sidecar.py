@@ -36,11 +36,11 @@ from stylus_gen.tools.lora.family import family_of_metadata, family_of_tensors, 
 from stylus_gen.tools.lora.header import Header
 from stylus_gen.tools.stem import is_anyones, stem_of
 
-Told = list[tuple[Card, str] | Problem]
+SourceCards = list[tuple[Card, str] | Problem]
 """Cards of one file, each with the source that tells it."""
 
 
-def header_card(header: Header, file: Card) -> Told:
+def header_card(header: Header, file: Card) -> SourceCards:
     """Read a file's own metadata: ``modelspec.*`` and the trainer's ``ss_*``."""
     meta = header.metadata
     name = _title(meta) or file.name
@@ -74,7 +74,7 @@ def header_card(header: Header, file: Card) -> Told:
     return [(card, "header"), (seen, "tensors" if len(shape.families) == 1 else "guess")]
 
 
-def json_card(note: Any, file: Card) -> Told:
+def json_card(note: Any, file: Card) -> SourceCards:
     """Read ``<stem>.json``, which several programs write, each in its own form."""
     known = note.keys() if isinstance(note, dict) else set()
     if known & {"modelVersions", "modelId", "trainedWords"}:
@@ -84,7 +84,7 @@ def json_card(note: Any, file: Card) -> Told:
     return a1111_card(note, file)
 
 
-def a1111_card(note: Any, file: Card) -> Told:
+def a1111_card(note: Any, file: Card) -> SourceCards:
     """Read what a user of A1111 typed about a file."""
     if not isinstance(note, dict):
         return [Problem("", "expected a JSON object", skipped=False)]
@@ -102,7 +102,7 @@ def a1111_card(note: Any, file: Card) -> Told:
     return [(card, "a1111")]
 
 
-def civitai_card(note: Any, file: Card) -> Told:
+def civitai_card(note: Any, file: Card) -> SourceCards:
     """Read a Civitai version or model object about this file; refuse it if it lists hashes and none is the file's."""
     if isinstance(note, dict) and "modelVersions" in note:
         return _model_card(note, file)
@@ -113,7 +113,7 @@ def civitai_card(note: Any, file: Card) -> Told:
     return [*left_out(odd, ""), *_choose(_cards(version, version.model, file), file)]
 
 
-def manager_card(note: Any, file: Card) -> Told:
+def manager_card(note: Any, file: Card) -> SourceCards:
     """Read Lora-Manager's notes, and the Civitai version object inside them, or what of one its user wrote."""
     if not isinstance(note, dict):
         return [Problem("", "expected a JSON object", skipped=False)]
@@ -147,7 +147,7 @@ def manager_card(note: Any, file: Card) -> Told:
     return [(card, "lora-manager"), *site]
 
 
-SIDECARS: dict[str, Callable[[Any, Card], Told]] = {
+SIDECARS: dict[str, Callable[[Any, Card], SourceCards]] = {
     ".json": json_card,
     ".metadata.json": manager_card,
     ".civitai.info": civitai_card,
@@ -160,7 +160,7 @@ def _blank(file: Card) -> Card:
     return Card(id=file.id, model_key="", name="")
 
 
-def _model_card(note: dict[str, Any], file: Card) -> Told:
+def _model_card(note: dict[str, Any], file: Card) -> SourceCards:
     """Read a model object: the version that this file is of."""
     try:
         model, odd = read_record(SiteModelWithVersions, note)
@@ -189,7 +189,7 @@ def _cards(version: SiteVersion, model: SiteModel, file: Card) -> list[Card | Pr
     return [version_card(version, model, SiteFile())]
 
 
-def _choose(cards: Sequence[Card | Problem], file: Card, *, sure: bool = True) -> Told:
+def _choose(cards: Sequence[Card | Problem], file: Card, *, sure: bool = True) -> SourceCards:
     """Take the card that is about this file: by its hash, or, where no hash is known, if it is ``sure``."""
     told = [card for card in cards if isinstance(card, Card)]
     own = [card for card in told if _same_hash(card, file)]

@@ -114,7 +114,7 @@ def _pattern(why: str) -> str:
 
 
 @dataclass
-class Report:
+class ImportLog:
     """Problems, collected while cards stream by."""
 
     problems: list[Problem] = field(default_factory=list)

@@ -48,7 +48,7 @@ NAMING = [COLUMN[name] for name in ("name share", "own trigger", "tags")]
 """Features of which one at least must speak for an adapter that is found for a concept."""
 
 
-def judge(features: Floats) -> Floats:
+def estimate(features: Floats) -> Floats:
     """Estimate the probability that each candidate is right, for the prompt (the first query) and for its concepts.
 
     (queries, candidates, features) to (queries, candidates). What does not name a concept has probability 0 there.

@@ -22,7 +22,7 @@ from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
 from stylus_gen.tools.search.fusion import WEIGHTS, fuse
 from stylus_gen.tools.search.index import check_settings, vectors_of
-from stylus_gen.tools.search.recall import Frequencies, Row
+from stylus_gen.tools.search.recall import DocumentRow, Frequencies
 from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
 from stylus_gen.tools.store.database import Connection
 
@@ -56,14 +56,14 @@ class Found:
     query: Query
     vector: NDArray[np.float32]
     misspelt: Mapping[int, set[int]]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[DocumentRow] = field(default_factory=list)
     shared: list[Shared] = field(default_factory=list)
     features: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.features = np.zeros((len(self.queries), 0, len(NAMES)), np.float32)
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[DocumentRow]) -> None:
         """Measure the documents that are not there yet."""
         known = {row.id for row in self.rows}
         new = [row for i, row in {row.id: row for row in rows}.items() if i not in known]

@@ -35,7 +35,7 @@ MAX_UNKNOWN = 5
 """Words that nobody uses, whose neighbours are looked up."""
 
 
-class Row(NamedTuple):
+class DocumentRow(NamedTuple):
     """A document as recall reads it; ``vector`` is pgvector's wire format."""
 
     id: int
@@ -117,17 +117,19 @@ def filters(family: str | None, policy: Policy, kinds: Sequence[str] | None) -> 
     return sql.SQL(" AND ").join(clauses)
 
 
-def by_keys(conn: Connection, where: sql.Composable, keys: Collection[int]) -> list[Row]:
+def by_keys(conn: Connection, where: sql.Composable, keys: Collection[int]) -> list[DocumentRow]:
     """Read the documents that hold one of the keys."""
     return _overlapping(conn, where, "keys", keys, 10_000)
 
 
-def by_misspelling(conn: Connection, where: sql.Composable, word: str) -> list[Row]:
+def by_misspelling(conn: Connection, where: sql.Composable, word: str) -> list[DocumentRow]:
     """Read documents with a name or trigger word one typing error away."""
     return _overlapping(conn, where, "forms", [key_of(form, MISSPELT) for form in misspellings(word) | {word}], 20)
 
 
-def _overlapping(conn: Connection, where: sql.Composable, column: str, keys: Collection[int], limit: int) -> list[Row]:
+def _overlapping(
+    conn: Connection, where: sql.Composable, column: str, keys: Collection[int], limit: int
+) -> list[DocumentRow]:
     if not keys:
         return []
     with conn.transaction():
@@ -138,14 +140,14 @@ def _overlapping(conn: Connection, where: sql.Composable, column: str, keys: Col
         )
 
 
-def by_creators(conn: Connection, where: sql.Composable, creators: Collection[int], limit: int) -> list[Row]:
+def by_creators(conn: Connection, where: sql.Composable, creators: Collection[int], limit: int) -> list[DocumentRow]:
     """Read documents of some creators, the most downloaded ones if there are too many."""
     condition = sql.SQL("creator = ANY(%s)")
     order = sql.SQL("ORDER BY downloads DESC LIMIT %s")
     return _rows(conn, where, condition, [sorted(creators), limit], order) if creators else []
 
 
-def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float32], limit: int) -> list[Row]:
+def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float32], limit: int) -> list[DocumentRow]:
     """Read the documents nearest to a vector: exactly, or by the family's HNSW index where there is one."""
     order = sql.SQL("ORDER BY {} LIMIT %s").format(distance(len(vector)))
     return _rows(conn, where, sql.SQL("true"), [HalfVector(vector), limit], order)
@@ -166,7 +168,7 @@ def unknown_words(frequencies: Frequencies, words: Iterable[str]) -> list[str]:
     return sorted(unknown, key=lambda word: (-len(word), word))[:MAX_UNKNOWN]
 
 
-def cosines(rows: Sequence[Row], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosines(rows: Sequence[DocumentRow], vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute the cosine of each row's vector, as sent: two 16-bit heads, then big-endian half floats."""
     if not rows:
         return np.zeros(0, np.float32)
@@ -180,10 +182,10 @@ def _rows(
     condition: sql.Composable,
     parameters: list[Any],
     order: sql.Composable,
-) -> list[Row]:
+) -> list[DocumentRow]:
     # The vectors are written out after the limit, of the few rows that are left: that costs more than to compare them.
     query = sql.SQL(
         "SELECT id, model_key, family, creator, downloads, body, halfvec_send(vector) "
         "FROM (SELECT * FROM search_documents WHERE {} AND {} {}) AS found"
     ).format(where, condition, order)
-    return [Row(*row) for row in conn.execute(query, parameters, binary=True)]
+    return [DocumentRow(*row) for row in conn.execute(query, parameters, binary=True)]

@@ -14,7 +14,7 @@ from stylus_gen.tools.plan import Candidate, Concept, Policy
 from stylus_gen.tools.search.candidates import make_candidate, read_versions
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.explain import explain
-from stylus_gen.tools.search.fusion import judge
+from stylus_gen.tools.search.fusion import estimate
 from stylus_gen.tools.search.gather import gather
 from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.store.database import Database
@@ -41,7 +41,7 @@ def search_adapters(
         raise BadRequest("the prompt is empty: say what the picture should show")
     with db.pool.connection() as conn:
         found = gather(conn, embedder, prompt, concepts, filters(family, policy, kinds))
-        chances = judge(found.features)
+        chances = estimate(found.features)
         best = np.argsort(-chances, axis=1, kind="stable")[:, :limit]
         wanted = {int(i) for q, row in enumerate(best) for i in row if chances[q, i] > 0}
         versions = read_versions(conn, [found.rows[i].id for i in wanted], installed_only=policy.installed_only)

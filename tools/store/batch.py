@@ -15,11 +15,11 @@ from stylus_gen.tools.store.provenance import (
     FILE,
     MODEL,
     VERSION,
-    Told,
+    Claims,
     authority,
+    claims_of,
     from_columns,
     merge,
-    tell,
     to_columns,
 )
 
@@ -36,20 +36,20 @@ class Batch:
     def __init__(self, conn: Connection, source: str) -> None:
         self.conn = conn
         self.source = source
-        self.models: dict[str, Told] = {}
-        self.versions: dict[str, Told] = {}
-        self.files: dict[str, Told] = {}
+        self.models: dict[str, Claims] = {}
+        self.versions: dict[str, Claims] = {}
+        self.files: dict[str, Claims] = {}
         self.hashes: dict[tuple[str, str], set[str]] = {}
         self.renamed: dict[str, str] = {}
-        self.tellings: dict[tuple[str, str], tuple[str, str]] = {}
+        self.source_digests: dict[tuple[str, str], tuple[str, str]] = {}
         self.reuploads: list[tuple[str, str]] = []
         self.written: set[str] = set()
 
     def digests(self, told: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Read what the source last said, by (id told, version key)."""
         rows = self.conn.execute(
-            "SELECT told_id, version_key, digest FROM tellings WHERE source = %s AND told_id = ANY(%s)",
-            (self.source, [told_id for told_id, _ in told]),
+            "SELECT card_id, version_key, digest FROM source_digests WHERE source = %s AND card_id = ANY(%s)",
+            (self.source, [card_id for card_id, _ in told]),
         )
         return {(row[0], row[1]): row[2] for row in rows}
 
@@ -70,12 +70,12 @@ class Batch:
     def add(self, card: Card, digest: str) -> Outcome:
         """Join a card with the rows."""
         telling = (card.id, version_key_of(card))
-        if self.tellings.get(telling, ("", ""))[0] == digest:
+        if self.source_digests.get(telling, ("", ""))[0] == digest:
             return "unchanged"
         file_id, outcome = self._file(card)
         for kind, value in _hashes(card):
             self.hashes.setdefault((kind, value), set()).add(file_id)
-        self.tellings[telling] = (digest, file_id)
+        self.source_digests[telling] = (digest, file_id)
         self.written.add(file_id)
         return outcome
 
@@ -94,10 +94,10 @@ class Batch:
                 [(*key, i) for key, ids in self.hashes.items() for i in ids if i in self.written],
             )
             cursor.executemany(
-                "INSERT INTO tellings (source, told_id, version_key, digest, file_id) VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (source, told_id, version_key) "
+                "INSERT INTO source_digests (source, card_id, version_key, digest, file_id) "
+                "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (source, card_id, version_key) "
                 "DO UPDATE SET digest = EXCLUDED.digest, file_id = EXCLUDED.file_id",
-                [(self.source, *told, digest, self._current(i)) for told, (digest, i) in self.tellings.items()],
+                [(self.source, *told, digest, self._current(i)) for told, (digest, i) in self.source_digests.items()],
             )
         self.conn.execute("UPDATE files SET retired = false WHERE id = ANY(%s) AND retired", (list(self.written),))
         self._sweep()
@@ -111,7 +111,7 @@ class Batch:
     def _file(self, card: Card) -> tuple[str, Outcome]:
         """Join the file's row, and with it the rows of the version and the model that it belongs to."""
         own = version_key_of(card)
-        told = tell(card.model_copy(update={"version_key": own}), FILE, self.source)
+        told = claims_of(card.model_copy(update={"version_key": own}), FILE, self.source)
         found = self._find(card)
         if found is None:
             told["version_key"] = self._home(card) or told["version_key"]
@@ -129,7 +129,7 @@ class Batch:
         return self._rename(found), "updated" if old["version_key"][0] == own else "merged"
 
     def _version(self, key: str, card: Card, *, fill_only: bool) -> None:
-        told = tell(card, VERSION, self.source)
+        told = claims_of(card, VERSION, self.source)
         if key != version_key_of(card):
             del told["model_key"]  # this version is another model's
         version = self.versions.get(key, {})
@@ -137,7 +137,7 @@ class Batch:
         model = self.versions[key]["model_key"][0]
         left = self.models.get(version["model_key"][0], {}) if version else {}
         known = merge(left, self.models.get(model, {}))
-        self.models[model] = merge(known, tell(card, MODEL, self.source), fill_only=fill_only)
+        self.models[model] = merge(known, claims_of(card, MODEL, self.source), fill_only=fill_only)
 
     def _move(self, old: str, new: str, model: str) -> None:
         """Take along what was told of the version that a file leaves, and of its model."""
@@ -197,13 +197,13 @@ class Batch:
             (list(self.models),),
         )
 
-    def _read(self, table: str, key: str, keys: set[str]) -> dict[str, Told]:
+    def _read(self, table: str, key: str, keys: set[str]) -> dict[str, Claims]:
         query = sql.SQL("SELECT * FROM {} WHERE {} = ANY(%s)").format(sql.Identifier(table), sql.Identifier(key))
         with self.conn.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(query, (list(keys),)).fetchall()
         return {row[key]: from_columns(row, row["provenance"]) for row in rows}
 
-    def _write(self, table: str, key: str, level: dict[str, Any], records: dict[str, Told]) -> None:
+    def _write(self, table: str, key: str, level: dict[str, Any], records: dict[str, Claims]) -> None:
         columns = [key, *level, "provenance"]
         query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
             sql.Identifier(table),
@@ -216,7 +216,7 @@ class Batch:
             cursor.executemany(query, [_row(i, told, level) for i, told in records.items()])
 
 
-def _row(key: str, told: Told, level: dict[str, Any]) -> list[Any]:
+def _row(key: str, told: Claims, level: dict[str, Any]) -> list[Any]:
     row, provenance = to_columns(told, level)
     values = [Jsonb(value) if column in JSON else value for column, value in row.items()]
     return [key, *values, Jsonb(provenance)]

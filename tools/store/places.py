@@ -131,10 +131,10 @@ def _is_there(place: Place, held: Mapping[str, str]) -> bool:
 def _retire(conn: Connection, ids: list[str]) -> None:
     if not ids:
         return
-    conn.execute("DELETE FROM tellings WHERE source = 'folder' AND file_id = ANY(%s)", (ids,))
+    conn.execute("DELETE FROM source_digests WHERE source = 'folder' AND file_id = ANY(%s)", (ids,))
     conn.execute(
         "UPDATE files SET path = NULL, provenance = provenance - 'path', "
-        "retired = NOT EXISTS (SELECT FROM tellings WHERE file_id = files.id) WHERE id = ANY(%s)",
+        "retired = NOT EXISTS (SELECT FROM source_digests WHERE file_id = files.id) WHERE id = ANY(%s)",
         (ids,),
     )
     conn.execute(

@@ -12,7 +12,7 @@ from typing import Any
 from stylus_gen.tools.card import Card, Example, Licence, Stats
 from stylus_gen.tools.families import share_shape
 
-Told = dict[str, tuple[Any, str]]
+Claims = dict[str, tuple[Any, str]]
 
 # Rising authority. "tensors" is a family read off the tensors' names and shapes, "guess" one of several that they fit.
 AUTHORITY = ("guess", "tensors", "header", "a1111", "lora-manager", "civitai", "user")
@@ -41,7 +41,7 @@ def authority(source: str) -> int:
     return AUTHORITY.index(source) if source in AUTHORITY else -1
 
 
-def merge(old: Told, new: Told, *, fill_only: bool = False) -> Told:
+def merge(old: Claims, new: Claims, *, fill_only: bool = False) -> Claims:
     """Join two records field by field; with ``fill_only`` the new one gets only what the old leaves open.
 
     At equal authority the later word is believed, except where safety is told: the stricter word stands.
@@ -76,13 +76,13 @@ def _strictness(told: tuple[int, str]) -> tuple[int, int, int, int]:
     return level & BLOCKED, level & -level, level, authority(told[1])
 
 
-def tell(card: Card, level: dict[str, Any], source: str) -> Told:
+def claims_of(card: Card, level: dict[str, Any], source: str) -> Claims:
     """Take one level of a card as a record; a field that has no provenance of its own is told by ``source``."""
     values = {field: value for field, value in _flatten(card).items() if field in level and value != level[field]}
     return from_columns(values, {field: card.provenance.get(_group(field)) or source for field in values})
 
 
-def from_columns(row: dict[str, Any], provenance: dict[str, str]) -> Told:
+def from_columns(row: dict[str, Any], provenance: dict[str, str]) -> Claims:
     """Make a record of a row's columns; a weight and where it comes from are one field."""
     told = {field: (row[field], source) for field, source in provenance.items() if field in row}
     if "weight" in told:
@@ -91,7 +91,7 @@ def from_columns(row: dict[str, Any], provenance: dict[str, str]) -> Told:
     return told
 
 
-def to_columns(told: Told, level: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def to_columns(told: Claims, level: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Make columns, defaults filled in, and their provenance of a record."""
     row = {field: told[field][0] if field in told else default for field, default in level.items()}
     if "weight" in told:
@@ -117,9 +117,9 @@ def join_cards(told: Sequence[tuple[Card, str]]) -> Card:
     """Join cards of one file, each with its source, into one with provenance; the first card's id stands."""
     row: dict[str, Any] = {"provenance": {}}
     for level in (MODEL, VERSION, FILE):
-        merged: Told = {}
+        merged: Claims = {}
         for card, source in told:
-            merged = merge(merged, tell(card, level, source))
+            merged = merge(merged, claims_of(card, level, source))
         columns, provenance = to_columns(merged, level)
         row |= columns
         row["provenance"] |= provenance
