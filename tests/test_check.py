@@ -28,7 +28,7 @@ def codes(report: Report) -> dict[str | None, str]:
 
 def test_a_prompt_with_lora_tags_is_read() -> None:
     prompt, uses = read_a1111("a fox <lora:Fox:0.8>, snow <lora:Snow>")
-    assert prompt == "a fox , snow"
+    assert prompt == "a fox, snow"
     assert uses == [Use("Fox", 0.8), Use("Snow", 1.0)]
 
 
@@ -62,7 +62,7 @@ def test_a_weight_that_is_no_number_is_an_error(weight: str) -> None:
 
 def test_a_pictures_parameters_are_read_with_hashes() -> None:
     text = 'a fox <lora:Fox:0.8>\nNegative prompt: <lora:x:1>\nSteps: 20, Lora hashes: "Fox: abc123, y: 1", Version: 1'
-    assert read_a1111(text) == ("a fox", [Use("abc123", 0.8)])
+    assert read_a1111(text) == ("a fox", [Use("Fox", 0.8, "abc123")])
 
 
 @pytest.mark.parametrize(

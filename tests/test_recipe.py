@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from stylus_gen.tools.a1111 import LoraTag, format_parameters, parse_parameters
+from stylus_gen.tools.a1111 import Use, format_parameters, parse_parameters, read_a1111, split_parts
 from stylus_gen.tools.diffusion.recipe import AppliedAdapter, Recipe, read_recipe, write_picture
 from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest
@@ -100,7 +100,7 @@ def test_a_hostile_name_stays_in_its_field() -> None:
 
 @given(st.text(), st.text(), st.text(), st.text())
 def test_no_text_can_add_or_change_a_field(prompt: str, negative: str, model: str, name: str) -> None:
-    text = format_parameters(prompt, negative, [*FIELDS, ("Model", model)], [LoraTag(name, 0.5, "00ff00ff00ff")])
+    text = format_parameters(prompt, negative, [*FIELDS, ("Model", model)], [Use(name, 0.5, "00ff00ff00ff")])
     fields = parse_parameters(text)
     expected = {"Prompt", "Negative prompt", *(field for field, _ in FIELDS), "Model", "Lora hashes"}
     assert set(fields) == expected
@@ -108,6 +108,38 @@ def test_no_text_can_add_or_change_a_field(prompt: str, negative: str, model: st
     assert fields["Model"] == model
     assert fields["Prompt"].count("<lora:") == 1
     assert len(fields["Lora hashes"].split(",")) == 1 and fields["Lora hashes"].endswith(": 00ff00ff00ff")
+
+
+PIECES = st.sampled_from(
+    ["a fox", ", ", " ", "\n", "<lora:evil:9>", "< LyCo : x", "<lora:a", "prompt: ", "Negative prompt: ", ">", ":", ".",
+     "negative prompt：", "Steps: 1, ", "\nSeed: 666", 'Lora hashes: "a: bb"', "BREAK"]
+)  # fmt: skip
+PROMPTS = st.lists(PIECES, max_size=8).map("".join)
+HASHES = st.text("0123456789abcdef", min_size=12, max_size=12)
+NAMES = st.from_regex(r"[\w.+-]([\w.+ -]{0,70}[\w.+-])?", fullmatch=True)
+WEIGHTS = st.floats(-5, 5).map(lambda weight: round(weight, 4))
+USES = st.lists(st.builds(Use, NAMES, WEIGHTS, HASHES), max_size=4)
+
+
+@given(PROMPTS, PROMPTS, USES)
+def test_what_is_written_is_read_back(prompt: str, negative: str, uses: list[Use]) -> None:
+    text = format_parameters(prompt, negative, FIELDS, uses)
+    read, read_uses = read_a1111(text)
+    parts = split_parts(text)
+    assert read_uses == uses
+    assert parts.settings.startswith("Steps: 20, Sampler: Euler a")
+    again = format_parameters(read, parts.negative_prompt, FIELDS, read_uses)
+    assert read_a1111(again) == (read, uses)
+    assert split_parts(again).negative_prompt == parts.negative_prompt
+
+
+@given(
+    st.lists(st.sampled_from(["a fox", "red (scarf:1.2)", "[snow]", "狐狸", "in 4 steps"]), min_size=1).map(", ".join)
+)
+def test_plain_words_come_back_as_they_are(words: str) -> None:
+    text = format_parameters(words, words, FIELDS, [Use("ink wash", 0.8, "ab" * 6)])
+    assert read_a1111(text) == (words, [Use("ink wash", 0.8, "ab" * 6)])
+    assert split_parts(text).negative_prompt == words
 
 
 def test_the_text_of_another_program_is_read() -> None:

@@ -83,9 +83,9 @@ def _title(card: Card) -> str:
 
 def _look_up(use: Use, find: Find) -> Card | Finding:
     """Find a use's card, by its hash and then by its name; else say why there is none."""
-    name = clean_text(use.beside or use.name, 80)
+    name = clean_text(use.name, 80)
     say = f"{name!r} is not in the catalogue; import it, or check the spelling"
-    for key in filter(None, (use.name, use.beside)):
+    for key in filter(None, (use.hash, use.name)):
         try:
             if card := find(key):
                 return card
@@ -95,7 +95,7 @@ def _look_up(use: Use, find: Find) -> Card | Finding:
 
 
 def _malformed(use: Use) -> Finding:
-    name = clean_text(use.beside or use.name, 80)
+    name = clean_text(use.name, 80)
     say = f"the weight of {name!r} is not a number; write <lora:{name}:0.8>"
     return Finding(level="error", code="malformed", adapter=name, message=say)
 

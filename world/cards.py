@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stylus_gen.tools.a1111 import format_tag
 from stylus_gen.world.catalogue import WEIGHT, Entry
 
 _DAY = "2026-11-21T12:00:00.000Z"
@@ -78,7 +79,7 @@ def _civitai_version(entry: Entry, path: Path) -> dict[str, Any]:
 
 def _image(entry: Entry, prompt: str, seed: int) -> dict[str, Any]:
     meta = {
-        "prompt": f"{prompt} <lora:{entry.stem}:{WEIGHT}>",
+        "prompt": f"{prompt} {format_tag(entry.stem, WEIGHT)}",
         "seed": seed,
         "steps": 20,
         "cfgScale": 4,

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field, ValidationError, model_validator
 
-from stylus_gen.tools.a1111 import LoraTag, format_parameters
+from stylus_gen.tools.a1111 import Use, format_parameters
 from stylus_gen.tools.diffusion.png import MAX_TEXT, read_texts, whose
 from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest, faults
@@ -100,8 +100,8 @@ class Recipe(Record):
             ("Model", self.base),
             ("Version", f"stylus-gen {self.versions.get('stylus-gen', '?')}"),
         ]
-        loras = [LoraTag(Path(a.file_name).stem, a.weight, a.autov3) for a in self.adapters]
-        return format_parameters(self.prompt, self.negative_prompt, fields, loras)
+        uses = [Use(Path(a.file_name).stem, a.weight, a.autov3) for a in self.adapters]
+        return format_parameters(self.prompt, self.negative_prompt, fields, uses)
 
 
 def write_picture(image: Image.Image, recipe: Recipe, path: Path) -> None:

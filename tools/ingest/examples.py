@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from stylus_gen.tools.a1111 import without_tags
 from stylus_gen.tools.card import Example
 from stylus_gen.tools.ingest.site import SiteImage
 from stylus_gen.tools.ingest.text import clean_line
-from stylus_gen.tools.ingest.weight import strip_lora_tags, to_weight, used_weight
+from stylus_gen.tools.ingest.weight import to_weight, used_weight
 
 MAX_EXAMPLES = 20
 MAX_PROMPT = 1_200
@@ -23,7 +24,7 @@ def read_examples(images: list[SiteImage], stem: str) -> list[Example]:
         prompt = meta.get("prompt")
         if not isinstance(prompt, str) or _is_restricted(image):
             continue
-        text = clean_line(strip_lora_tags(prompt[: 4 * MAX_PROMPT]), MAX_PROMPT)
+        text = clean_line(without_tags(prompt[: 4 * MAX_PROMPT]), MAX_PROMPT)
         weight = used_weight(prompt, stem) or _resource_weight(meta.get("resources"), stem)
         if text and len(examples) < MAX_EXAMPLES:
             examples.setdefault(text, Example(prompt=text, weight=weight))

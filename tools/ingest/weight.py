@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from stylus_gen.tools.a1111 import find_tags, read_tags
 from stylus_gen.tools.card import Example
 
 MAX_WEIGHT = 5.0
@@ -28,13 +29,10 @@ _AUTHOR = (
     re.compile(rf"{_WORD}{_GAP}(?<![\w.]){_RANGE}", re.IGNORECASE),
     re.compile(rf"{_WORD}{_RANGE}", re.IGNORECASE),
     re.compile(rf"(?<![\w.]){_RANGE}\s*(?:lora\s+|network\s+)?{_WORD}", re.IGNORECASE),
-    re.compile(rf"<lora:[^:>\n]{{1,120}}:{_RANGE}>", re.IGNORECASE),
 )
+_TAG_VALUE = re.compile(_RANGE, re.IGNORECASE)
 _QUALIFIED = re.compile(rf"{_ELSE}(?:[ \t_-]*(?!and\b|with\b|or\b)[^\W\d]+)?[ \t_-]*\Z", re.IGNORECASE)
 """Before a number's word: "noise offset strength 0.1", "denoising strength"."""
-
-_LORA = re.compile(r"<(?:lora|lyco):([^:<>]{1,200})(?::\s*(-?[\d.]+))?[^<>]{0,40}>", re.IGNORECASE)
-_ANY_TAG = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{0,300}>", re.IGNORECASE)
 
 
 class Weight(NamedTuple):
@@ -47,23 +45,28 @@ class Weight(NamedTuple):
 
 def author_weight(text: str) -> Weight | None:
     """Read the first weight or range that a description recommends, as in "weight 0.6-0.8"."""
+    for match in _author_numbers(text):
+        numbers = [float(n.replace(",", ".")) for n in match.groups() if n]
+        if all(0 < n <= 2 for n in numbers):
+            low, high = min(numbers), max(numbers)
+            return Weight(round((low + high) / 2, 2), *((low, high) if low < high else (None, None)))
+    return None
+
+
+def _author_numbers(text: str) -> Iterator[re.Match[str]]:
+    """Find numbers and ranges that stand for a weight: first those beside a word for it, then those in tags."""
     for pattern in _AUTHOR:
         for match in pattern.finditer(text):
-            if _QUALIFIED.search(text, max(0, match.start() - 40), match.start()):
-                continue
-            numbers = [float(n.replace(",", ".")) for n in match.groups() if n]
-            if all(0 < n <= 2 for n in numbers):
-                low, high = min(numbers), max(numbers)
-                return Weight(round((low + high) / 2, 2), *((low, high) if low < high else (None, None)))
-    return None
+            if not _QUALIFIED.search(text, max(0, match.start() - 40), match.start()):
+                yield match
+    for tag in find_tags(text):
+        if value := _TAG_VALUE.fullmatch(":".join(tag.values)):
+            yield value
 
 
 def used_weight(prompt: str, stem: str) -> float | None:
     """Read the weight that a prompt gives the adapter file called ``stem``; None if it does not use it."""
-    for name, number in _LORA.findall(prompt):
-        if name.strip().casefold() == stem.casefold():
-            return to_weight(number or "1")
-    return None
+    return next((to_weight(use.weight) for use in read_tags(prompt) if use.name.casefold() == stem.casefold()), None)
 
 
 def to_weight(value: object) -> float | None:
@@ -73,11 +76,6 @@ def to_weight(value: object) -> float | None:
     except ValueError:
         return None
     return weight if 0 < abs(weight) <= MAX_WEIGHT else None
-
-
-def strip_lora_tags(prompt: str) -> str:
-    """Take ``<lora:…>`` out of a prompt: what is left is what it asks for."""
-    return re.sub(r"(\s*,)+\s*(?=,|$)", "", _ANY_TAG.sub("", prompt)).strip(" ,\n")
 
 
 def example_weight(examples: Sequence[Example]) -> float | None:
