@@ -10,7 +10,8 @@ from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.a1111 import without_tags
 from stylus_gen.tools.licence import combine_licences
 from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, PlannerInfo, Policy, Rejection, Verdict
-from stylus_gen.tools.triggers import clean_text, place_words
+from stylus_gen.tools.text import clean_text
+from stylus_gen.tools.triggers import place_words
 
 REJECTIONS = 20
 """Refused candidates that a plan lists: those that came closest."""

@@ -26,7 +26,7 @@ from stylus_gen.tools.negation import affirmed, negated
 from stylus_gen.tools.plan import Candidate, Concept, Rejection
 from stylus_gen.tools.prune import Choice, prune
 from stylus_gen.tools.segment import occurs, place_concepts
-from stylus_gen.tools.triggers import clean_text, plain
+from stylus_gen.tools.text import clean_text, plain
 
 CANDIDATES = 10
 """Candidates asked for each concept."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stylus_gen.tools.segment import describe, segment_prompt
-from stylus_gen.tools.triggers import plain
+from stylus_gen.tools.text import plain
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

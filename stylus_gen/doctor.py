@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 from stylus_gen.tools.address import read_address
 from stylus_gen.tools.deadline import within
 from stylus_gen.tools.errors import StylusError
-from stylus_gen.tools.triggers import clean_text
+from stylus_gen.tools.text import clean_text
 
 if TYPE_CHECKING:
     from stylus_gen.api import Stylus

@@ -25,7 +25,7 @@ from stylus_gen.agent.state import State
 from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.errors import BadRequest, PolicyRefused, Unavailable
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
-from stylus_gen.tools.triggers import has_words, plain
+from stylus_gen.tools.text import has_words, plain
 from stylus_gen.tools.weights import STRENGTH_BUDGET
 from tests.chat_server import Body, Handler, Turn, chat_server, half, message, status
 

@@ -11,7 +11,7 @@ from stylus_gen.tools.negation import affirmed, bare, negated
 from stylus_gen.tools.plan import Candidate, Concept
 from stylus_gen.tools.plurals import other_numbers
 from stylus_gen.tools.prune import stem
-from stylus_gen.tools.triggers import clean_text, has_words, plain
+from stylus_gen.tools.text import clean_text, has_words, plain
 from stylus_gen.tools.weights import recommend_weight
 
 SUMMARY = 200

@@ -18,8 +18,8 @@ from stylus_gen.tools.licence import combine_licences, forbids
 from stylus_gen.tools.plan import Concept, Plan, Policy, Record, RejectionCode, Verdict
 from stylus_gen.tools.prune import Choice, Rules, prune
 from stylus_gen.tools.segment import segment_prompt
-from stylus_gen.tools.text import readable
-from stylus_gen.tools.triggers import clean_text, fit_group, has_words, plain
+from stylus_gen.tools.text import clean_text, has_words, plain, readable
+from stylus_gen.tools.triggers import fit_group
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, recommend_weight, strength
 
 FAR = 0.4

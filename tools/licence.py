@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.plan import Policy, Profile, RejectionCode, Verdict
-from stylus_gen.tools.triggers import clean_text
+from stylus_gen.tools.text import clean_text
 
 BLOCKED = 32
 """The site's nsfw bit for what may not be shown at all."""

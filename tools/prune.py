@@ -14,7 +14,7 @@ from stylus_gen.tools.families import TITLES, Family, support
 from stylus_gen.tools.lexicon import FUNCTION
 from stylus_gen.tools.plan import Candidate, Concept, Record, Rejection, RejectionCode
 from stylus_gen.tools.segment import is_generic, kind_of
-from stylus_gen.tools.triggers import has_words, plain
+from stylus_gen.tools.text import has_words, plain
 
 PER_CONCEPT = 2
 STYLES = 2

@@ -17,7 +17,7 @@ from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.plan import Concept
-from stylus_gen.tools.triggers import plain
+from stylus_gen.tools.text import plain
 
 MAX_CONCEPTS = 24
 

@@ -1,6 +1,9 @@
-"""Text from outside, before anything is done with it: whether it can be worked on, and how it is shown."""
+"""Text from outside: whether it can be processed, how it is shown, and how two texts are compared."""
 
 from __future__ import annotations
+
+import re
+from functools import lru_cache
 
 from stylus_gen.tools.errors import BadRequest
 
@@ -12,6 +15,20 @@ MAX_RECIPE = 50_000
 
 MAX_NAME = 500
 """Characters of a name, a path or a hash that somebody gives to be looked up."""
+
+MARKUP = re.compile(r"<[^>]*>?")
+"""A tag of HTML or of prompt syntax, even one that is not closed."""
+
+_WEIGHT = re.compile(r":\s*-?\d+(?:\.\d+)?(?=\s*[)\]])")
+_SYNTAX = re.compile(r"[()\[\]{}\\|]")
+# What a caption never says, and a text that wants to be obeyed does.
+_ORDER = re.compile(
+    r"\b(?:(?:ignore|disregard|forget|override)\b.*\b(?:instructions?|previous|prior|above|rules?|prompts?)"
+    r"|instructions?\b|system (?:prompt|message)|(?:choose|select|pick|prefer|use|keep|recommend) (?:me|this|only)\b"
+    r"|always (?:choose|use|select|pick|keep|prefer|add)|you (?:are|must|should|will)\b|(?:at|with|set) weight\b"
+    r"|weight\s*[:=]?\s*\d|as an? (?:ai|assistant|language model)\b|do not (?:use|choose|refuse))",
+    re.IGNORECASE,
+)
 
 
 def readable(text: object, what: str, most: int = MAX_PROMPT) -> str:
@@ -34,6 +51,32 @@ def readable(text: object, what: str, most: int = MAX_PROMPT) -> str:
 
 
 def printable(text: object) -> str:
-    """Make a text safe for a terminal: control characters, line breaks and what turns text round become spaces."""
-    said = str(text)
-    return said if said.isprintable() else "".join(c if c.isprintable() else " " for c in said)
+    """Replace control characters, line breaks and marks that reverse the reading direction by spaces."""
+    given = str(text)  # what is not printable is what Unicode calls Other or Separator
+    return given if given.isprintable() else "".join(c if c.isprintable() else " " for c in given)
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Strip a stranger's text of control characters, tags and line breaks, and cut it to ``limit`` characters."""
+    text = " ".join(MARKUP.sub(" ", printable(text)).split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+@lru_cache(maxsize=2048)  # a prompt is compared with hundreds of words
+def plain(text: str) -> str:
+    """Reduce a prompt or a word to what two spellings of it share: ``(Hatsune_Miku:1.2)`` becomes ``hatsune miku``."""
+    text = _SYNTAX.sub(" ", _WEIGHT.sub("", text.casefold().replace("_", " ")))
+    return " ".join(re.findall(r"[\w'+-]+", text))
+
+
+def has_words(prompt: str, words: str) -> bool:
+    """Tell whether a prompt already says these words, however they are spelt there."""
+    wanted = plain(words)
+    if wanted.isascii():
+        return bool(wanted) and f" {wanted} " in f" {plain(prompt)} "
+    return wanted in plain(prompt)
+
+
+def gives_orders(text: str) -> bool:
+    """Tell whether a text addresses its reader instead of describing a picture."""
+    return _ORDER.search(text) is not None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE
+from stylus_gen.tools.text import MARKUP, clean_text, gives_orders, has_words, plain
 
 MAX_LENGTH = 60
 """Characters. 97 in 100 real trigger words are shorter; what is longer is a whole prompt or an essay."""
@@ -21,9 +21,6 @@ MAX_NESTED = 8
 """Brackets inside brackets that are taken off."""
 
 _USUAL = APPEARANCE | BOILERPLATE
-_TAG = re.compile(r"<[^>]*>?")
-_WEIGHT = re.compile(r":\s*-?\d+(?:\.\d+)?(?=\s*[)\]])")
-_SYNTAX = re.compile(r"[()\[\]{}\\|]")
 # Prompt syntax that parts words: A1111's BREAK and AND, extensions' region marks, edits "[a:b:0.5]", choices "{a|b}".
 _PARTING = re.compile(r"\b(?:BREAK|ADD(?:COMM|BASE|COL|ROW))\b|(?<=[^A-Z\s])\s+AND\s+(?=[^A-Z\s])")
 _EDIT = re.compile(r"\[([^\[\]:]*):([^\[\]:]*):[\s\d.]+\]")
@@ -34,34 +31,6 @@ _LOOSE_WEIGHT = re.compile(r"\s*[:：]\s*[-+]?(?:\d*\.?\d+(?=\s*[)）\]}])|\d*\.
 _STRESS = re.compile(r"(?<=\))(?:\++|-+)(?=\s|$)")  # compel's "(zelda)++"
 _BRACKET = re.compile(r"(?<!\\)[()（）\[\]{}]")
 _WILDCARD = re.compile(r"__[\w/ -]+__")
-# What a caption never says, and a text that wants to be obeyed does.
-_ORDER = re.compile(
-    r"\b(?:(?:ignore|disregard|forget|override)\b.*\b(?:instructions?|previous|prior|above|rules?|prompts?)"
-    r"|instructions?\b|system (?:prompt|message)|(?:choose|select|pick|prefer|use|keep|recommend) (?:me|this|only)\b"
-    r"|always (?:choose|use|select|pick|keep|prefer|add)|you (?:are|must|should|will)\b|(?:at|with|set) weight\b"
-    r"|weight\s*[:=]?\s*\d|as an? (?:ai|assistant|language model)\b|do not (?:use|choose|refuse))",
-    re.IGNORECASE,
-)
-
-
-@lru_cache(maxsize=2048)  # a prompt is compared with hundreds of words
-def plain(text: str) -> str:
-    """Reduce a prompt or a word to what two spellings of it share: ``(Hatsune_Miku:1.2)`` becomes ``hatsune miku``."""
-    text = _SYNTAX.sub(" ", _WEIGHT.sub("", text.casefold().replace("_", " ")))
-    return " ".join(re.findall(r"[\w'+-]+", text))
-
-
-def gives_orders(text: str) -> bool:
-    """Tell whether a text addresses its reader instead of describing a picture."""
-    return _ORDER.search(text) is not None
-
-
-def clean_text(text: str, limit: int) -> str:
-    """Strip a stranger's text of control characters, tags and line breaks, and cut it to ``limit`` characters."""
-    if not text.isprintable():  # it holds what Unicode calls Other or Separator
-        text = "".join(c if c.isprintable() else " " for c in text)
-    text = " ".join(_TAG.sub(" ", text).split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def split_words(entry: str) -> list[str]:
@@ -69,7 +38,7 @@ def split_words(entry: str) -> list[str]:
 
     Brackets that belong to a name, as in "link (zelda)", stay.
     """
-    entry = _EDIT.sub(r"\1,\2", _PARTING.sub(",", _TAG.sub(",", entry)))
+    entry = _EDIT.sub(r"\1,\2", _PARTING.sub(",", MARKUP.sub(",", entry)))
     entry = _CHOICE.sub(lambda choice: choice[0].replace("|", ","), entry)
     for _ in range(MAX_NESTED):
         entry, changed = _WEIGHTED.subn(r"\1", entry)
@@ -102,14 +71,6 @@ def clean_trigger(word: str) -> str:
     """Return a trigger word fit for a prompt, or an empty string where it is none (too long, markup, an order)."""
     text = _bare(clean_text(word, 10 * MAX_LENGTH).replace("<", "").replace(">", "")).strip(" ,;.")
     return "" if len(text) > MAX_LENGTH or gives_orders(text) or not plain(text) else text
-
-
-def has_words(prompt: str, words: str) -> bool:
-    """Tell whether a prompt already says these words, however they are spelt there."""
-    wanted = plain(words)
-    if wanted.isascii():
-        return bool(wanted) and f" {wanted} " in f" {plain(prompt)} "
-    return wanted in plain(prompt)
 
 
 def fit_group(groups: Iterable[Sequence[str]], prompt: str, concept: str = "") -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from stylus_gen.agent.state import WHOLE, State
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES
-from stylus_gen.tools.triggers import clean_text, gives_orders
+from stylus_gen.tools.text import clean_text, gives_orders
 
 TURNS = 3000
 """Estimated tokens of both questions of a normal prompt. Real tokenizers make 2,600 of them at most; a server's chat

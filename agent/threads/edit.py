@@ -23,7 +23,7 @@ from stylus_gen.tools.families import Family
 from stylus_gen.tools.masks import pick_masks
 from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Concept, MaskRow, Plan, Record
 from stylus_gen.tools.prune import Choice
-from stylus_gen.tools.triggers import plain
+from stylus_gen.tools.text import plain
 from stylus_gen.tools.weights import STRENGTH_BUDGET, strength
 
 

@@ -12,8 +12,7 @@ from stylus_gen.agent.threads.edit import Add, Ban, Count, Drop, Edit, Remove, R
 from stylus_gen.agent.threads.model import read_answer
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Plan
-from stylus_gen.tools.text import readable
-from stylus_gen.tools.triggers import plain
+from stylus_gen.tools.text import plain, readable
 
 SECONDS = 30.0
 """How long a chat model may take to read a line."""

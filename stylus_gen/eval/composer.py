@@ -32,7 +32,7 @@ from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_families, get_cards
 from stylus_gen.tools.store.database import Database
-from stylus_gen.tools.triggers import gives_orders, has_words
+from stylus_gen.tools.text import gives_orders, has_words
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, strength
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stylus_gen.tools.ingest.text import says_nothing
-from stylus_gen.tools.triggers import plain
+from stylus_gen.tools.text import plain
 
 MAX_TAGS = 24  # of the captions' most frequent tags
 MAX_DEPTH = 6  # of JSON inside JSON that is looked into

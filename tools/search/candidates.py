@@ -15,7 +15,7 @@ from psycopg.rows import namedtuple_row
 from stylus_gen.tools.card import WeightSource
 from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.store.database import Connection
-from stylus_gen.tools.triggers import has_words
+from stylus_gen.tools.text import has_words
 from stylus_gen.tools.weights import usual_weight
 
 Versions = dict[int, list[Any]]

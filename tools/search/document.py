@@ -19,7 +19,7 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.licence import BLOCKED, allows_commercial
 from stylus_gen.tools.search.words import Reading, joined, keys_of, misspellings, read
 from stylus_gen.tools.stem import is_anyones, stem_of
-from stylus_gen.tools.triggers import clean_text
+from stylus_gen.tools.text import clean_text
 
 NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE, STEM = range(1, 8)
 """Fields, as marks in a body."""
