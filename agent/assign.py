@@ -11,7 +11,7 @@ from stylus_gen.tools.licence import forbids
 from stylus_gen.tools.plan import Assignment, Rejection
 from stylus_gen.tools.prune import Choice, reject
 from stylus_gen.tools.triggers import fit_group, missing_words
-from stylus_gen.tools.weights import STRENGTH_BUDGET, fit_budget, recommend_weight, strength
+from stylus_gen.tools.weights import STRENGTH_BUDGET, fit_budget, strength
 
 
 def assign(
@@ -28,17 +28,15 @@ def assign(
             refused.append(reject(choice, *refusal))
         else:
             allowed.append(choice)
-    assignments, warnings = _weigh(allowed, request, known)
+    assignments, warnings = _weigh(allowed, request)
     return assignments, refused, warnings
 
 
-def _weigh(
-    choices: Sequence[Choice], request: PlanRequest, known: dict[str, Card]
-) -> tuple[list[Assignment], list[str]]:
+def _weigh(choices: Sequence[Choice], request: PlanRequest) -> tuple[list[Assignment], list[str]]:
     assignments = []
     said = request.prompt
     for choice in choices:
-        assignment = _assignment(choice, said, known.get(choice.candidate.adapter_id))
+        assignment = _assignment(choice, said)
         said = ", ".join([said, *assignment.trigger_words])
         assignments.append(assignment)
     weights = [a.weight for a in assignments]
@@ -56,9 +54,8 @@ def _weigh(
     return [a.model_copy(update={"weight": w}) for a, w in zip(assignments, fitted, strict=True)], warnings
 
 
-def _assignment(choice: Choice, said: str, card: Card | None) -> Assignment:
+def _assignment(choice: Choice, said: str) -> Assignment:
     found = choice.candidate
-    weight, source = recommend_weight(card) if card else (found.weight, found.weight_source)
     return Assignment(
         concept_id=choice.concept.id,
         adapter_id=found.adapter_id,
@@ -68,8 +65,8 @@ def _assignment(choice: Choice, said: str, card: Card | None) -> Assignment:
         kind=found.kind,
         family=found.family,
         score=found.score,
-        weight=weight,
-        weight_source=source,
+        weight=found.weight,
+        weight_source=found.weight_source,
         trigger_words=missing_words(said, fit_group(found.trigger_groups, said, choice.concept.text)),
         reason=choice.reason,
     )

@@ -6,10 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.state import State
 from stylus_gen.tools.a1111 import without_tags
 from stylus_gen.tools.licence import combine_licences
-from stylus_gen.tools.plan import Assignment, Concept, Coverage, MaskRow, Plan, PlannerInfo, Policy, Rejection, Verdict
+from stylus_gen.tools.plan import (
+    WHOLE,
+    Assignment,
+    Concept,
+    Coverage,
+    MaskRow,
+    Plan,
+    PlannerInfo,
+    Policy,
+    Rejection,
+    Verdict,
+)
 from stylus_gen.tools.text import clean_text
 from stylus_gen.tools.triggers import place_words
 

@@ -11,10 +11,22 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.plan import Candidate, Concept, Policy
 
 Search = Callable[[str, Sequence[Concept], str, Policy, int], Mapping[str, Sequence[Candidate]]]
-"""(prompt, concepts, family, policy, limit) to candidates by concept id, best first; key "prompt": the whole of it."""
+"""(prompt, concepts, family, policy, limit) to candidates by concept id, best first; `WHOLE`: the whole of it."""
 
 Cards = Callable[[Sequence[str]], Sequence[Card]]
 """Adapter ids to their cards, in any order; unknown ids are left out."""
+
+
+def read_once(cards: Cards) -> Cards:
+    """Keep the cards that were read, so that one run reads each once."""
+    known: dict[str, Card] = {}
+
+    def read(ids: Sequence[str]) -> list[Card]:
+        if unread := [i for i in ids if i not in known]:
+            known.update((card.id, card) for card in cards(unread))
+        return [known[i] for i in ids if i in known]
+
+    return read
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ After the third mistake, or when the budget is spent, the offline planner goes o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from stylus_gen.agent.compose import compose
-from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.context import AgentContext, read_once
 from stylus_gen.agent.model.brief import open_candidates
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.pins import pin, rules_of
@@ -48,6 +49,7 @@ def plan_prompt(request: PlanRequest, context: AgentContext) -> Plan:
 
 def run(state: State, context: AgentContext) -> Plan:
     """Go on from any state to a plan: what it already holds is not done again."""
+    context = replace(context, cards=read_once(context.cards))
     config = {"recursion_limit": RECURSION_LIMIT}
     final = _graph().invoke(state, config, context=context, version="v2")  # type: ignore[call-overload]
     plan = final.value.plan

@@ -15,11 +15,11 @@ from langchain_core.messages import AIMessage
 from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
-from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.state import State
 from stylus_gen.tools.candidate import bind, is_named, reasons
 from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.percent import percent
-from stylus_gen.tools.plan import Candidate, Rejection
+from stylus_gen.tools.plan import WHOLE, Candidate, Rejection
 from stylus_gen.tools.prune import Choice, prune, reject
 from stylus_gen.tools.segment import is_tag_list, segment_prompt
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from stylus_gen.agent.context import Cards
 from stylus_gen.agent.request import PlanRequest
-from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.state import State
 from stylus_gen.tools.candidate import bind, candidate_of
 from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.licence import forbids
 from stylus_gen.tools.negation import affirmed
-from stylus_gen.tools.plan import Concept
+from stylus_gen.tools.plan import whole_prompt
 from stylus_gen.tools.prune import Choice, Rules, prune
 
 
@@ -25,13 +25,14 @@ def pin(request: PlanRequest, cards: Cards) -> list[Choice]:
     for card in known.values():
         if refusal := forbids(card, request.policy):
             raise PolicyRefused(f"{card.name!r} is pinned, but {refusal[1]}; unpin it or change the policy")
-    prompt = request.prompt
-    whole = Concept(id=WHOLE, text=prompt, start=0, end=len(prompt))
+    whole = whole_prompt(request.prompt)
     choices = [
         Choice(concept=whole, candidate=candidate_of(known[pinned]), reason="you pinned it")
         for pinned in request.pinned
     ]
-    rules = Rules(prompt, request.family, request.max_adapters, frozenset(request.pinned), frozenset(request.banned))
+    rules = Rules(
+        request.prompt, request.family, request.max_adapters, frozenset(request.pinned), frozenset(request.banned)
+    )
     if refused := prune(choices, rules).refused:
         raise BadRequest(f"{refused[0].name!r} is pinned, but {refused[0].reason}; unpin it")
     return choices

@@ -8,13 +8,10 @@ from langchain_core.messages import AnyMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from stylus_gen.agent.request import PlanRequest
-from stylus_gen.tools.plan import Assignment, Candidate, Concept, MaskRow, Plan, Rejection, Tokens
+from stylus_gen.tools.plan import Assignment, Candidate, Concept, MaskRow, Plan, Rejection, Tokens, whole_prompt
 from stylus_gen.tools.prune import Choice
 
 Mode = Literal["rules", "tools", "schema", "json"]
-
-WHOLE = "prompt"
-"""Id of the concept that is the whole prompt, and search's key for the ranking of the prompt as a whole."""
 
 
 class State(BaseModel):
@@ -45,9 +42,7 @@ class State(BaseModel):
 
     def places(self) -> dict[str, Concept]:
         """Map concept ids to concepts, the whole prompt among them."""
-        prompt = self.request.prompt
-        whole = Concept(id=WHOLE, text=prompt, start=0, end=len(prompt))
-        return {concept.id: concept for concept in [*(self.concepts or ()), whole]}
+        return {concept.id: concept for concept in [*(self.concepts or ()), whole_prompt(self.request.prompt)]}
 
     def handles(self) -> dict[str, Candidate]:
         """Name the candidates A1, A2, …, each adapter once, in the order of search.

@@ -17,13 +17,13 @@ from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.stage import Stage, next_calls, stage_of
-from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.state import State
 from stylus_gen.tools.candidate import exclusion
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.masks import pick_masks
 from stylus_gen.tools.negation import affirmed, negated
-from stylus_gen.tools.plan import Candidate, Concept, Rejection
+from stylus_gen.tools.plan import WHOLE, Candidate, Concept, Rejection
 from stylus_gen.tools.prune import Choice, prune
 from stylus_gen.tools.segment import occurs, place_concepts
 from stylus_gen.tools.text import clean_text, plain

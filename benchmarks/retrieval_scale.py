@@ -180,9 +180,9 @@ COPIES = (
     """,
     """
     INSERT INTO search_documents (model_key, family, kind, safe, nsfw_level, commercial, strict, installed, creator,
-        downloads, summary, body, keys, forms, vector)
+        downloads, body, keys, forms, vector)
     SELECT model_key || '*' || %(n)s::int, family, kind, safe, nsfw_level, commercial, strict, installed,
-        ((creator + %(n)s * 7919::bigint) %% 2147483647)::int, downloads, summary, body,
+        ((creator + %(n)s * 7919::bigint) %% 2147483647)::int, downloads, body,
         common || ARRAY(SELECT hashint4(key # %(n)s::int) FROM unnest(rare) AS key), '{}',
         l2_normalize(vector + step)
     FROM search_documents JOIN split USING (id) JOIN steps ON steps.n = (id * 31 + %(n)s::int) %% 1000

@@ -21,7 +21,7 @@ from stylus_gen.settings import Settings, read_settings
 from stylus_gen.tools.card import Kind
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family, usable_families
-from stylus_gen.tools.plan import MAX_BYTES, Budget, Candidate, Concept, Plan, Policy
+from stylus_gen.tools.plan import MAX_BYTES, WHOLE, Budget, Candidate, Concept, Plan, Policy
 from stylus_gen.tools.progress import Progress, silent
 from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
@@ -210,7 +210,7 @@ class Stylus:
         found = search_adapters(
             self.database, self.embedder, text, [], family=self.family, policy=self.policy, limit=limit, kinds=kinds
         )
-        return list(found["prompt"])
+        return list(found[WHOLE])
 
     def plan(self, prompt: str, *, images: int = 1, seed: int | None = None, **more: Any) -> Plan:
         """Choose adapters, weights and masks for a prompt, and say why.

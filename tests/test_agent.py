@@ -22,6 +22,7 @@ from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import Budget, PlanRequest
 from stylus_gen.agent.state import State
+from stylus_gen.tools.candidate import candidate_of
 from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.errors import BadRequest, PolicyRefused, Unavailable
 from stylus_gen.tools.plan import Candidate, Concept, Plan, Policy
@@ -74,16 +75,8 @@ class Shelf:
 
     def _candidate(self, card: Card, text: str) -> Candidate:
         said = {word for name in (card.name, *card.trigger_words) for word in plain(name).split()}
-        return Candidate(
-            adapter_id=card.id,
-            model_key=card.model_key,
-            name=card.name,
-            kind=card.kind,
-            family=card.family,
-            score=0.9 if has_words(text, card.name) else 0.6 if said & set(plain(text).split()) else 0.1,
-            summary=card.description,
-            trigger_groups=tuple(map(tuple, card.trigger_groups)),
-        )
+        score = 0.9 if has_words(text, card.name) else 0.6 if said & set(plain(text).split()) else 0.1
+        return candidate_of(card, score=score)
 
     def context(self, planner: Planner = OFFLINE) -> AgentContext:
         return AgentContext(self.search, self.cards, planner, sleep=self.waits.append)
@@ -265,6 +258,19 @@ def plan_with(*script: Turn, **fields: Any) -> tuple[Plan, list[Body]]:
     with chat_server(*script) as (url, requests):
         planner = open_planner("openai:stub", base_url=url)
         return plan_prompt(ask(**fields), Shelf().context(planner)), requests
+
+
+def test_a_run_reads_each_card_once() -> None:
+    shelf = Shelf()
+    read: list[str] = []
+
+    def cards(ids: Sequence[str]) -> list[Card]:
+        read.extend(ids)
+        return shelf.cards(ids)
+
+    plan = plan_prompt(ask(pinned=("miku",)), AgentContext(shelf.search, cards, OFFLINE))
+    assert sorted(read) == sorted(a.adapter_id for a in plan.assignments)
+    assert len(read) > 1
 
 
 def test_a_normal_prompt_takes_two_turns_and_few_tokens() -> None:

@@ -210,7 +210,7 @@ def forget_format(url: str) -> None:
     ("damage", "fault"),
     [
         ("DELETE FROM search_documents WHERE model_key = 'civitai-1'", {"missing": 1}),
-        ("UPDATE search_documents SET summary = 'x' WHERE model_key = 'civitai-1'", {"different": 1}),
+        ("UPDATE search_documents SET downloads = 77 WHERE model_key = 'civitai-1'", {"different": 1}),
         ("UPDATE search_keys SET documents = documents + 1 WHERE key = 0", {"miscounted": 1}),
         ("UPDATE versions SET family = 'sdxl' WHERE model_key = 'civitai-1'", {"missing": 1, "surplus": 1}),
     ],

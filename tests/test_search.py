@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import sql
 
-from stylus_gen.tools.candidate import reasons
+from stylus_gen.tools.candidate import candidate_of, reasons
+from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.ingest.importer import import_adapters
-from stylus_gen.tools.plan import Candidate, Policy
+from stylus_gen.tools.licence import forbids
+from stylus_gen.tools.plan import Candidate, Policy, Profile
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.explain import SAID
@@ -24,7 +28,7 @@ from stylus_gen.tools.search.index import index_cards
 from stylus_gen.tools.search.nearest import build_index, distance, recall_of, sample_vectors
 from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.segment import segment_prompt
-from stylus_gen.tools.store.adapters import get_card, upsert_cards
+from stylus_gen.tools.store.adapters import get_card, get_cards, upsert_cards
 from stylus_gen.tools.store.database import Database
 from tests.catalogue import MODELS, model, write_catalogue
 
@@ -174,6 +178,45 @@ def test_indexing_again_changes_no_frequency(stocked: Database) -> None:
         ids = [row[0] for row in conn.execute("SELECT id FROM files")]
     index_cards(stocked, letters(), ids, lambda *_: None)
     assert frequencies() == before
+
+
+def any_card(n: int, draw: random.Random) -> Card:
+    stated = [None, True, False]
+    sold = [None, frozenset(), frozenset({"image"}), frozenset({"sell"}), frozenset({"rent"})]
+    licence = Licence(
+        commercial=draw.choice(sold), credit_required=draw.choice(stated), derivatives=draw.choice(stated)
+    )
+    return Card(
+        id=f"{n:064x}", model_key=f"m-{n}", name=f"Fox {n}", family="sd15", nsfw_level=draw.randrange(64),
+        poi=draw.random() < 0.1, minor=draw.random() < 0.1, licence=licence,
+    )  # fmt: skip
+
+
+def test_search_filters_by_the_same_policy_as_the_rules_for_cards(db: Database) -> None:
+    draw = random.Random(7)
+    written = [any_card(n, draw) for n in range(300)]
+    index_cards(db, letters(), upsert_cards(db, written, source="civitai").changed)
+    cards = get_cards(db, [card.id for card in written])
+    for profile, level in product(get_args(Profile), [1, 2, 5, 8, 31]):
+        policy = Policy(profile=profile, nsfw_level=level)
+        query = sql.SQL("SELECT model_key FROM search_documents WHERE {}").format(filters("sd15", policy, None))
+        with db.pool.connection() as conn:
+            found = {key for (key,) in conn.execute(query)}
+        assert found == {card.model_key for card in cards if forbids(card, policy) is None}
+
+
+def test_search_shows_the_weight_and_the_summary_that_plans_use(db: Database) -> None:
+    used = [Example(prompt="a fox", weight=0.6), Example(prompt="a red fox", weight=0.7)]
+    written = Card(
+        id="a" * 64, model_key="m", name="Fox", kind="object", family="sd15", tags=["animal"], examples=used,
+        weight=1.0, weight_source="author", description="A fox.",
+    )  # fmt: skip
+    index_cards(db, letters(), upsert_cards(db, [written], source="civitai").changed)
+    found = search(db, "a fox")[0]
+    assert (found.weight, found.weight_source) == (0.65, "examples")
+    assert found.summary == "object; animal; A fox."
+    pinned = candidate_of(get_card(db, "Fox"))
+    assert found == pinned.model_copy(update={"score": found.score, "evidence": found.evidence})
 
 
 def test_the_versions_of_a_model_are_one_candidate(db: Database, tmp_path: Path) -> None:

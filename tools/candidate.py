@@ -1,4 +1,4 @@
-"""From a card to a candidate, for adapters that do not come from search: pins, hand-made recipes."""
+"""From a card to a candidate; which concept it serves; whether a prompt names or excludes it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from stylus_gen.tools.prune import stem
 from stylus_gen.tools.text import clean_text, has_words, plain
 from stylus_gen.tools.weights import recommend_weight
 
-SUMMARY = 200
-"""Characters of the description that a candidate carries."""
+SUMMARY = 240
+"""Characters of a candidate's summary, about 60 tokens."""
 
 
 def candidate_of(card: Card, *, score: float = 1.0, evidence: str = "pinned") -> Candidate:
-    """Write a card as the candidate that search would return for it."""
+    """Make a card's candidate; search sets its own score and evidence."""
     weight, source = recommend_weight(card)
     return Candidate(
         adapter_id=card.id,
@@ -30,13 +30,19 @@ def candidate_of(card: Card, *, score: float = 1.0, evidence: str = "pinned") ->
         family=card.family,
         score=score,
         evidence=(evidence,),
-        summary=clean_text(card.description, SUMMARY),
+        summary=summary_of(card),
         trigger_groups=tuple(map(tuple, card.trigger_groups)),
         weight=weight,
         weight_source=source,
         tags=tuple(card.tags),
         installed=card.path is not None,
     )
+
+
+def summary_of(card: Card) -> str:
+    """Say in a line what an adapter is: its kind, tags and description."""
+    about = clean_text(card.description[: 2 * SUMMARY], SUMMARY)
+    return clean_text("; ".join(part for part in (card.kind, ", ".join(card.tags[:8]), about) if part), SUMMARY)
 
 
 def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:

@@ -15,7 +15,7 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, support
 from stylus_gen.tools.licence import combine_licences, forbids
-from stylus_gen.tools.plan import Concept, Plan, Policy, Record, RejectionCode, Verdict
+from stylus_gen.tools.plan import Plan, Policy, Record, RejectionCode, Verdict, whole_prompt
 from stylus_gen.tools.prune import Choice, Rules, prune
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.text import clean_text, has_words, plain, readable
@@ -127,7 +127,7 @@ def _weight(use: Use, card: Card) -> Iterator[Finding]:
 def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: Family) -> Iterator[Finding]:
     """Apply the rules that no plan breaks; who wrote the recipe asked for its sliders, and set its size."""
     concepts = segment_prompt(prompt)
-    whole = Concept(id="prompt", text=prompt or " ", start=0, end=max(1, len(prompt)))
+    whole = whole_prompt(prompt or " ")
     candidates = [candidate_of(card, evidence="recipe") for _, card in known]
     choices = [Choice(concept=bind(c, concepts) or whole, candidate=c, reason="in the recipe") for c in candidates]
     rules = Rules(prompt, family, max_adapters=max(1, len(choices)))

@@ -8,6 +8,8 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.plan import Policy, Profile, RejectionCode, Verdict
 from stylus_gen.tools.text import clean_text
 
+Refusal = tuple[RejectionCode, str]
+
 BLOCKED = 32
 """The site's nsfw bit for what may not be shown at all."""
 
@@ -18,29 +20,41 @@ def allows_commercial(card: Card) -> bool | None:
     return None if commercial is None else bool(commercial & {"image", "sell"})
 
 
-def forbids(card: Card, policy: Policy) -> tuple[RejectionCode, str] | None:
-    """Say why a policy refuses a card, or ``None``. Real people, minors and blocked files are always refused."""
+def forbids(card: Card, policy: Policy) -> Refusal | None:
+    """Say why a policy refuses a card, or ``None``.
+
+    Search filters by columns that `unsafe`, `mildest_level` and `unlicensed` fill: no rule of policy is written twice.
+    """
+    return unsafe(card, policy.nsfw_level) or unlicensed(card, policy.profile)
+
+
+def unsafe(card: Card, nsfw_level: int = BLOCKED - 1) -> Refusal | None:
+    """Refuse real people, minors and blocked files always, and what is above the level."""
     if card.minor or card.poi:
         return "unsafe", f"it shows a {'minor' if card.minor else 'real person'}"
-    if card.nsfw_level & BLOCKED or _lowest_bit(card.nsfw_level) > policy.nsfw_level:
-        return "unsafe", f"its nsfw level is {card.nsfw_level}, the policy shows up to {policy.nsfw_level}"
-    if policy.profile == "personal":
-        return None
-    commercial = allows_commercial(card)
-    if not commercial:
-        return (
-            "licence",
-            f"its author {'does not say whether' if commercial is None else 'forbids that'} pictures are sold",
-        )
-    if policy.profile == "strict" and card.licence.credit_required is not False:
-        return "licence", "its author does not say that credit may be left out"
-    if policy.profile == "strict" and card.licence.derivatives is not True:
-        return "licence", "its author does not say that it may be merged with others"
+    if card.nsfw_level & BLOCKED or mildest_level(card) > nsfw_level:
+        return "unsafe", f"its nsfw level is {card.nsfw_level}, the policy shows up to {nsfw_level}"
     return None
 
 
-def _lowest_bit(level: int) -> int:
-    return level & -level
+def mildest_level(card: Card) -> int:
+    """Return the level of the mildest picture: the least that a policy must show."""
+    return card.nsfw_level & -card.nsfw_level
+
+
+def unlicensed(card: Card, profile: Profile) -> Refusal | None:
+    """Refuse what a profile's licence rules forbid; an author who says nothing allows nothing."""
+    if profile == "personal":
+        return None
+    commercial = allows_commercial(card)
+    if not commercial:
+        stated = "does not say whether" if commercial is None else "forbids that"
+        return "licence", f"its author {stated} pictures are sold"
+    if profile == "strict" and card.licence.credit_required is not False:
+        return "licence", "its author does not say that credit may be left out"
+    if profile == "strict" and card.licence.derivatives is not True:
+        return "licence", "its author does not say that it may be merged with others"
+    return None
 
 
 def combine_licences(cards: Iterable[Card], profile: Profile) -> Verdict:

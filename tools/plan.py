@@ -89,6 +89,15 @@ class Concept(Record):
     kind: Kind = "unknown"
 
 
+WHOLE = "prompt"
+"""Id of the concept that is the whole prompt; search ranks for it too."""
+
+
+def whole_prompt(prompt: str) -> Concept:
+    """Make the concept that is the whole prompt."""
+    return Concept(id=WHOLE, text=prompt, start=0, end=len(prompt))
+
+
 class Candidate(Record):
     """An adapter that search found for a concept.
 

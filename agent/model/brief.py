@@ -15,9 +15,9 @@ from stylus_gen.agent.model.schema import array, choice, function, record, text
 from stylus_gen.agent.model.templates import read_template
 from stylus_gen.agent.model.tokens import clip, count_tokens
 from stylus_gen.agent.stage import OFFERED, stage_of
-from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.state import State
 from stylus_gen.tools.card import Kind
-from stylus_gen.tools.plan import Candidate
+from stylus_gen.tools.plan import WHOLE, Candidate
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES
 from stylus_gen.tools.text import clean_text, gives_orders
 

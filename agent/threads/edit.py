@@ -16,12 +16,12 @@ from stylus_gen.agent.compose import recompose
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import run
 from stylus_gen.agent.request import PlanRequest
-from stylus_gen.agent.state import WHOLE, State
+from stylus_gen.agent.state import State
 from stylus_gen.tools.candidate import candidate_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.masks import pick_masks
-from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Concept, MaskRow, Plan, Record
+from stylus_gen.tools.plan import MAX_IMAGES, WHOLE, Assignment, Concept, MaskRow, Plan, Record, whole_prompt
 from stylus_gen.tools.prune import Choice
 from stylus_gen.tools.text import plain
 from stylus_gen.tools.weights import STRENGTH_BUDGET, strength
@@ -204,7 +204,7 @@ def _replace(plan: Plan, prompt: str) -> tuple[Concept, ...]:
     at = 0
     for concept in sorted(plan.concepts, key=lambda c: c.start):
         if concept.id == WHOLE:
-            found.append(Concept(id=WHOLE, text=prompt, start=0, end=len(prompt)))
+            found.append(whole_prompt(prompt))
             continue
         start = prompt.find(concept.text, at)
         if start >= 0:

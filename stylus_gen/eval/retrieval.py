@@ -17,9 +17,9 @@ import numpy as np
 from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
 from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
 from stylus_gen.tools.ingest.importer import import_adapters
-from stylus_gen.tools.plan import Candidate, Policy
+from stylus_gen.tools.plan import WHOLE, Candidate, Policy
 from stylus_gen.tools.progress import Progress
-from stylus_gen.tools.search import PROMPT, search_adapters
+from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.embed import Embedder, minilm
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.database import Database
@@ -90,7 +90,7 @@ def group_of(prompt: str, used: Iterable[str], kinds: Mapping[str, str]) -> dict
 
 def _search(db: Database, embedder: Embedder, prompt: str, limit: int) -> list[Candidate]:
     concepts = segment_prompt(prompt)
-    return search_adapters(db, embedder, prompt, concepts, family=None, policy=POLICY, limit=limit)[PROMPT]
+    return search_adapters(db, embedder, prompt, concepts, family=None, policy=POLICY, limit=limit)[WHOLE]
 
 
 _SCRIPTS = (

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.licence import BLOCKED, allows_commercial
+from stylus_gen.tools.licence import mildest_level, unlicensed, unsafe
 from stylus_gen.tools.search.words import Reading, joined, keys_of, misspellings, read
 from stylus_gen.tools.stem import is_anyones, stem_of
-from stylus_gen.tools.text import clean_text
 
 NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE, STEM = range(1, 8)
 """Fields, as marks in a body."""
@@ -44,10 +43,6 @@ EMBEDDED_LENGTH = 250  # characters, of one text
 CARD_SHARE = 0.2
 
 
-SUMMARY = 240
-"""Characters, about 60 tokens."""
-
-
 @dataclass(frozen=True)
 class Document:
     """One row of ``search_documents`` but for its vector. ``texts`` are embedded: the card, then its examples."""
@@ -62,7 +57,6 @@ class Document:
     installed: bool
     creator: int
     downloads: int
-    summary: str
     keys: list[int]
     forms: list[int]
     body: bytes
@@ -74,20 +68,17 @@ def make_document(cards: Sequence[Card]) -> Document:
     first = cards[0]
     units = list(_units(cards))
     keys, forms = _keys(units)
-    licence = first.licence
-    commercial = allows_commercial(first) is True
     return Document(
         model_key=first.model_key,
         family=first.family,
         kind=first.kind,
-        safe=not (first.poi or first.minor or first.nsfw_level & BLOCKED),
-        nsfw_level=first.nsfw_level & -first.nsfw_level,
-        commercial=commercial,
-        strict=commercial and licence.credit_required is False and licence.derivatives is True,
+        safe=unsafe(first) is None,
+        nsfw_level=mildest_level(first),
+        commercial=unlicensed(first, "commercial") is None,
+        strict=unlicensed(first, "strict") is None,
         installed=any(card.path for card in cards),
         creator=creator_number(first.creator),
         downloads=sum(card.stats.downloads for card in {c.version: c for c in cards}.values()),
-        summary=_summary(first),
         keys=keys,
         forms=forms,
         body=_body(units),
@@ -144,11 +135,6 @@ def join_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     length = float(np.linalg.norm(examples))
     joint = CARD_SHARE * card + examples / length if length else card
     return joint / np.float32(np.linalg.norm(joint))  # type: ignore[no-any-return]
-
-
-def _summary(card: Card) -> str:
-    said = clean_text(card.description[: 2 * SUMMARY], SUMMARY)
-    return clean_text("; ".join(part for part in (card.kind, ", ".join(card.tags[:8]), said) if part), SUMMARY)
 
 
 def _texts(cards: Sequence[Card]) -> Iterator[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from stylus_gen.tools.plan import Concept
+from stylus_gen.tools.plan import WHOLE, Concept
 from stylus_gen.tools.plurals import other_numbers
 from stylus_gen.tools.search import recall
 from stylus_gen.tools.search.document import NAMED, TRIGGER
@@ -26,8 +26,6 @@ from stylus_gen.tools.search.recall import DocumentRow, Frequencies
 from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
 from stylus_gen.tools.store.database import Connection
 
-PROMPT = "prompt"
-"""The name of the whole prompt's query."""
 MAX_WORDS = 400
 """Words read of a prompt; a concept's are 32."""
 MAX_CONCEPTS = 32
@@ -106,7 +104,7 @@ def gather(
     misspelt = {
         int(np.searchsorted(query.words, word_number(word))): {row.id for row in rows} for word, rows in close.items()
     }
-    found = Found((PROMPT, *(concept.id for concept in concepts[:MAX_CONCEPTS])), query, vector, misspelt)
+    found = Found((WHOLE, *(concept.id for concept in concepts[:MAX_CONCEPTS])), query, vector, misspelt)
     found.add(chain(by_words, *close.values(), recall.by_meaning(conn, where, vector, BY_MEANING)))
     found.add(recall.by_creators(conn, where, found.creators(), BY_CREATORS))
     add_creator(found.features, np.array([row.creator for row in found.rows]))

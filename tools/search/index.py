@@ -35,7 +35,7 @@ COUNT = 0
 
 COLUMNS = {
     "model_key": "text", "family": "text", "kind": "text", "safe": "bool", "nsfw_level": "int2", "commercial": "bool",
-    "strict": "bool", "installed": "bool", "creator": "int4", "downloads": "int8", "summary": "text", "keys": "int4[]",
+    "strict": "bool", "installed": "bool", "creator": "int4", "downloads": "int8", "keys": "int4[]",
     "forms": "int4[]", "body": "bytea",
 }  # fmt: skip
 

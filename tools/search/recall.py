@@ -104,12 +104,15 @@ def choose_keys(frequencies: Frequencies, words: Collection[str], others: Collec
 
 
 def filters(family: str | None, policy: Policy, kinds: Sequence[str] | None) -> sql.Composable:
-    """Write the condition that everything returned must satisfy; ``family`` None is every family."""
+    """Write the condition that everything returned must satisfy; ``family`` None is every family.
+
+    The columns hold what tools/licence.py says of a document's first card.
+    """
     clauses: list[sql.Composable] = [sql.SQL("safe"), sql.SQL("nsfw_level <= {}").format(policy.nsfw_level)]
     if family is not None:
         clauses.append(sql.SQL("family = ANY({})").format(list(usable_families(family))))
     if policy.profile != "personal":
-        clauses.append(sql.SQL("commercial") if policy.profile == "commercial" else sql.SQL("strict"))
+        clauses.append(sql.Identifier(policy.profile))
     if policy.installed_only:
         clauses.append(sql.SQL("installed"))
     if kinds is not None:

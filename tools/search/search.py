@@ -11,7 +11,7 @@ import numpy as np
 
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Candidate, Concept, Policy
-from stylus_gen.tools.search.candidates import make_candidate, read_versions
+from stylus_gen.tools.search.candidates import choose_versions, make_candidates
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.explain import explain
 from stylus_gen.tools.search.fusion import estimate
@@ -44,8 +44,10 @@ def search_adapters(
         chances = estimate(found.features)
         best = np.argsort(-chances, axis=1, kind="stable")[:, :limit]
         wanted = {int(i) for q, row in enumerate(best) for i in row if chances[q, i] > 0}
-        versions = read_versions(conn, [found.rows[i].id for i in wanted], installed_only=policy.installed_only)
-    candidates = {i: make_candidate(files, prompt) for i in wanted if (files := versions.get(found.rows[i].id))}
+        documents = [found.rows[i].id for i in wanted]
+        versions = choose_versions(conn, documents, prompt, installed_only=policy.installed_only)
+    made = make_candidates(db, versions)
+    candidates = {i: made[document] for i in wanted if (document := found.rows[i].id) in made}
     ranked = {}
     for q, (name, documents) in enumerate(zip(found.queries, best.tolist(), strict=True)):
         shown = [i for i in documents if i in candidates and chances[q, i] > 0]
