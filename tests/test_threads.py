@@ -18,8 +18,7 @@ from psycopg.rows import dict_row
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.model.chat_model import open_planner
 from stylus_gen.agent.threads.edit import Accept, Add, Ban, Count, Drop, Edit, Pin, Rebase, Remove, Weigh, edit_plan
-from stylus_gen.agent.threads.rules import revise_plan
-from stylus_gen.agent.threads.thread import Threads
+from stylus_gen.agent.threads.thread import Threads, revise_plan
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Budget, Plan, Policy
 from tests.chat_server import Turn, chat_server, message, status
@@ -242,7 +241,7 @@ import psycopg
 from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.rows import dict_row
 from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.threads.thread import Threads
+from stylus_gen.agent.threads.thread import Threads, revise_plan
 from tests.test_agent import Shelf, ask
 
 url, moment = sys.argv[1:]

@@ -1,7 +1,7 @@
-"""Edits: a person's changes to a plan make a new plan, and what they do not touch stays as it was.
+"""Edits: the changes that a person can make to a plan. An edit makes a new plan and leaves the rest as it was.
 
-Weights, drops, seeds and the number of images are arithmetic. A pin, a ban, a new base or new words go back into the
-graph with everything else pinned, so that only what is open is searched and judged.
+Weights, drops, seeds and the number of images are changed in the plan itself. A pin, a ban, a new base or new words
+run the planning graph again with everything else pinned, so that only what is open is searched and pruned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stylus_gen.tools.weights import STRENGTH_BUDGET, strength
 
 
 class Accept(Record):
-    """The plan is good as it is."""
+    """Accept the plan as it is."""
 
     action: Literal["accept"] = "accept"
 
@@ -49,10 +49,10 @@ class Weigh(Record):
 
 
 class Pin(Record):
-    """Use this adapter (its id)."""
+    """Use this adapter."""
 
     action: Literal["pin"] = "pin"
-    adapter: str
+    adapter: str = Field(description="its id")
 
 
 class Ban(Record):
@@ -63,7 +63,7 @@ class Ban(Record):
 
 
 class Rebase(Record):
-    """Draw with another base model; adapters are chosen anew, the concepts are kept."""
+    """Draw with another base model: the concepts are kept, the adapters are chosen again."""
 
     action: Literal["base"] = "base"
     base: str
@@ -78,14 +78,14 @@ class Reseed(Record):
 
 
 class Count(Record):
-    """Draw so many images."""
+    """Draw this number of images."""
 
     action: Literal["images"] = "images"
     images: int = Field(ge=1, le=MAX_IMAGES)
 
 
 class Remove(Record):
-    """Take words out of the prompt, and the adapters that served them; or a trigger word that the plan added."""
+    """Take words out of the prompt with the adapters that serve them, or a trigger word that the plan added."""
 
     action: Literal["remove"] = "remove"
     words: str = Field(min_length=1)
@@ -102,40 +102,35 @@ Edit = Accept | Drop | Weigh | Pin | Ban | Rebase | Reseed | Count | Remove | Ad
 
 
 class Answer(RootModel[Annotated[Edit, Field(discriminator="action")]]):
-    """What a person answers when shown a plan: one edit."""
+    """A person's answer to a plan that waits: one edit."""
 
 
 def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
     """Apply one edit.
 
-    Raises BadRequest for an adapter that is not in the plan or words that are not in the prompt; for a pin or new words
-    what `plan_prompt` raises.
+    Raises BadRequest for an adapter that is not in the plan or words that are not in the prompt. An edit that plans
+    again raises what `plan_prompt` raises.
     """
     match edit:
         case Accept():
             return plan
         case Drop():
-            gone = _find(plan, edit.adapter)
-            return _without(plan, {gone}, context, banned=(*plan.banned, plan.assignments[gone].adapter_id))
+            gone = _index(plan, edit.adapter)
+            return _drop(plan, {gone}, context, banned=(*plan.banned, plan.assignments[gone].adapter_id))
         case Weigh():
-            return _weigh(plan, _find(plan, edit.adapter), edit.weight, context)
+            return _weigh(plan, _index(plan, edit.adapter), edit.weight, context)
         case Reseed():
             return plan.model_copy(update={"seed": edit.seed})
         case Count():
-            return plan.model_copy(update={"masks": _rows(plan, edit.images)})
+            return plan.model_copy(update={"masks": _resize(plan, edit.images)})
         case Remove():
-            added = {plain(word) for a in plan.assignments for word in a.trigger_words}
-            return (_untrigger if plain(edit.words) in added else _remove)(plan, edit.words, context)
+            return _remove(plan, edit.words, context)
         case Rebase():
-            concepts = [concept for concept in plan.concepts if concept.id != WHOLE]
-            request = _request(plan, base=edit.base, family=edit.family)
-            return run(State(request=request, concepts=concepts), context)
+            return _rebase(plan, edit, context)
         case Pin():
-            more = len(plan.assignments) + 1
-            cap, banned = min(10, max(plan.max_adapters, more)), tuple(b for b in plan.banned if b != edit.adapter)
-            return _replan(plan, context, set(), pinned=(edit.adapter,), max_adapters=cap, banned=banned)
+            return _pin(plan, edit.adapter, context)
         case Ban():
-            gone = _find(plan, edit.adapter)
+            gone = _index(plan, edit.adapter)
             return _replan(plan, context, {gone}, banned=(*plan.banned, plan.assignments[gone].adapter_id))
         case Add():
             return _replan(plan, context, set(), prompt=f"{plan.prompt}, {edit.words}")
@@ -143,8 +138,8 @@ def edit_plan(plan: Plan, edit: Edit, context: AgentContext) -> Plan:
             assert_never(edit)
 
 
-def _rows(plan: Plan, images: int) -> tuple[MaskRow, ...]:
-    """Keep the first rows; more of them are drawn where the plan draws its rows, and else the rows repeat."""
+def _resize(plan: Plan, images: int) -> tuple[MaskRow, ...]:
+    """Keep the first mask rows. Further rows are drawn at random if the plan has diversity; otherwise rows repeat."""
     if plan.diversity:
         more = pick_masks(plan.assignments, images=images, seed=plan.seed, diversity=plan.diversity)
     else:
@@ -152,8 +147,8 @@ def _rows(plan: Plan, images: int) -> tuple[MaskRow, ...]:
     return (*plan.masks[:images], *more[plan.images :])
 
 
-def _find(plan: Plan, adapter: str) -> int:
-    """Find an assignment by the adapter's id or name."""
+def _index(plan: Plan, adapter: str) -> int:
+    """Find the place of an assignment by the adapter's id or name."""
     for index, assignment in enumerate(plan.assignments):
         if adapter == assignment.adapter_id or adapter.casefold() == assignment.name.casefold():
             return index
@@ -161,7 +156,7 @@ def _find(plan: Plan, adapter: str) -> int:
     raise BadRequest(f"{adapter!r} is not in the plan; its adapters are {names}", adapter=adapter)
 
 
-def _without(plan: Plan, gone: set[int], context: AgentContext, **facts: Any) -> Plan:
+def _drop(plan: Plan, gone: set[int], context: AgentContext, **facts: Any) -> Plan:
     kept = [i for i in range(len(plan.assignments)) if i not in gone]
     rows = [tuple(row[i] for i in kept) for row in plan.masks]
     rows = [row if any(row) else (True,) * len(kept) for row in rows]
@@ -178,28 +173,45 @@ def _weigh(plan: Plan, index: int, weight: float, context: AgentContext) -> Plan
     return recompose(plan, assignments, plan.masks, context, warnings=tuple(warnings))
 
 
-def _untrigger(plan: Plan, words: str, context: AgentContext) -> Plan:
+def _rebase(plan: Plan, edit: Rebase, context: AgentContext) -> Plan:
+    concepts = [concept for concept in plan.concepts if concept.id != WHOLE]
+    return run(State(request=_request(plan, base=edit.base, family=edit.family), concepts=concepts), context)
+
+
+def _pin(plan: Plan, adapter: str, context: AgentContext) -> Plan:
+    """Add an adapter to a plan, although it is full or the adapter was banned before."""
+    most = min(10, max(plan.max_adapters, len(plan.assignments) + 1))
+    banned = tuple(b for b in plan.banned if b != adapter)
+    return _replan(plan, context, set(), pinned=(adapter,), max_adapters=most, banned=banned)
+
+
+def _remove(plan: Plan, words: str, context: AgentContext) -> Plan:
+    added = {plain(word) for a in plan.assignments for word in a.trigger_words}
+    return (_remove_trigger if plain(words) in added else _remove_words)(plan, words, context)
+
+
+def _remove_trigger(plan: Plan, words: str, context: AgentContext) -> Plan:
     left = [tuple(word for word in a.trigger_words if plain(word) != plain(words)) for a in plan.assignments]
     assignments = [a.model_copy(update={"trigger_words": w}) for a, w in zip(plan.assignments, left, strict=True)]
     return recompose(plan, assignments, plan.masks, context)
 
 
-def _remove(plan: Plan, words: str, context: AgentContext) -> Plan:
-    """Cut words out of the prompt with what joined them to it: an article, a preposition, a comma."""
+def _remove_words(plan: Plan, words: str, context: AgentContext) -> Plan:
+    """Cut words out of the prompt with the article, preposition or comma before them."""
     joint = r"(?:(?:^|[\s,]+)(?:and|with|wearing|in|on|of|a|an|the|his|her|its))*[\s,]*"
     cut = re.search(joint + r"\b" + re.escape(words) + r"\b", plan.prompt, re.IGNORECASE)
     prompt = (plan.prompt[: cut.start()] + plan.prompt[cut.end() :]).strip(" ,") if cut else ""
     if not prompt:
         raise BadRequest(f"{words!r} is not a part of the prompt that can be left out; the prompt is {plan.prompt!r}")
-    concepts = _replace(plan, prompt)
+    concepts = _find_concepts(plan, prompt)
     left = {concept.id for concept in concepts}
     gone = {i for i, a in enumerate(plan.assignments) if a.concept_id not in left}
     negative = ", ".join(filter(None, [plan.negative_prompt, words]))
-    return _without(plan, gone, context, prompt=prompt, concepts=concepts, negative_prompt=negative)
+    return _drop(plan, gone, context, prompt=prompt, concepts=concepts, negative_prompt=negative)
 
 
-def _replace(plan: Plan, prompt: str) -> tuple[Concept, ...]:
-    """Find the plan's concepts in a changed prompt: those whose words are gone are left out, the rest keep their id."""
+def _find_concepts(plan: Plan, prompt: str) -> tuple[Concept, ...]:
+    """Find the plan's concepts in a changed prompt. Those whose words are gone are left out; the rest keep their id."""
     found = []
     at = 0
     for concept in sorted(plan.concepts, key=lambda c: c.start):
@@ -214,14 +226,14 @@ def _replace(plan: Plan, prompt: str) -> tuple[Concept, ...]:
 
 
 def _request(plan: Plan, **facts: Any) -> PlanRequest:
-    """Ask again for what the plan was asked for: whatever a request and a plan have in common."""
+    """Make a request from the fields that a request and a plan share, changed by ``facts``."""
     names = PlanRequest.model_fields.keys() & {*Plan.model_fields, "images"}
     known = {name: getattr(plan, name) for name in names}
     return PlanRequest(**{**known, **facts})
 
 
 def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> Plan:
-    """Go back into the graph with what stays pinned; weights that a person set stay set."""
+    """Run the planning graph again with the assignments pinned that are not ``gone``; a person's changes are kept."""
     kept = [a for i, a in enumerate(plan.assignments) if i not in gone]
     cards = {card.id: card for card in context.cards([a.adapter_id for a in kept])}
     places = {concept.id: concept for concept in plan.concepts}
@@ -235,23 +247,20 @@ def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> 
         if a.adapter_id in cards
     ]
     fresh = run(State(request=_request(plan, **facts), pinned=pinned), context)
-    return _keep_changes(fresh, kept, context)
+    return _restore_changes(fresh, kept, context)
 
 
-def _keep_changes(plan: Plan, before: Sequence[Assignment], context: AgentContext) -> Plan:
-    """Keep the weights that a person set, and leave out the trigger words that they took out."""
+def _restore_changes(plan: Plan, before: Sequence[Assignment], context: AgentContext) -> Plan:
+    """Set the weights again that a person set before, and take out the trigger words that they took out."""
     known = {a.adapter_id: a for a in before}
-    said = [
-        a.model_copy(
-            update={"trigger_words": tuple(w for w in a.trigger_words if w in known[a.adapter_id].trigger_words)}
-        )
-        if a.adapter_id in known
-        else a
-        for a in plan.assignments
-    ]
-    plan = recompose(plan, said, plan.masks, context)
+    assignments = []
+    for a in plan.assignments:
+        old = known.get(a.adapter_id, a)
+        words = tuple(word for word in a.trigger_words if word in old.trigger_words)
+        assignments.append(a.model_copy(update={"trigger_words": words}))
+    plan = recompose(plan, assignments, plan.masks, context)
     for index, assignment in enumerate(plan.assignments):
-        old = known.get(assignment.adapter_id)
-        if old and old.weight_source == "user":
+        old = known.get(assignment.adapter_id, assignment)
+        if old.weight_source == "user":
             plan = _weigh(plan, index, old.weight, context)
     return plan

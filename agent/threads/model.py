@@ -1,10 +1,9 @@
-"""Follow-up lines that the rules do not understand, read by a chat model into the same typed edits."""
+"""How a chat model reads a follow-up line into edits: its input, its tool's schema, and the reader of its answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel
@@ -15,16 +14,17 @@ from stylus_gen.agent.threads.edit import Add, Ban, Count, Drop, Edit, Remove, R
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Plan
 
-Action = Literal["weight", "drop", "ban", "remove", "add", "seed", "images"]
-
 EDITS = 6
+"""Edits that a model may make of one line."""
+
 WORDS = 80
+"""Characters of the words to add or remove, and of a concept as the model is shown it."""
 
 
 class Change(BaseModel):
     """One edit as a model writes it: flat, with a value for every field whether it is used or not."""
 
-    action: Action
+    action: str
     adapter: str
     number: float
     words: str
@@ -37,7 +37,7 @@ class EditPlan(BaseModel):
 
 
 def brief_plan(plan: Plan, line: str) -> str:
-    """Write what a model needs to know to read a line."""
+    """Write the plan and the line as the model gets them."""
     texts = {concept.id: concept.text for concept in plan.concepts}
     lines = [json.dumps({"prompt": plan.prompt, "images": plan.images, "seed": plan.seed}, ensure_ascii=False)]
     lines.append("Adapters, one JSON array a line: id, name, kind, concept, weight.")
@@ -49,11 +49,10 @@ def brief_plan(plan: Plan, line: str) -> str:
 
 
 def edit_schema(plan: Plan) -> Schema:
-    """Describe ``edit_plan`` for a plan."""
-    actions = ["weight", "drop", "ban", "remove", "add", "seed", "images"]
+    """Describe the tool ``edit_plan`` for a plan."""
     change = record(
         {
-            "action": choice(actions),
+            "action": choice([*_EDITS]),
             "adapter": choice([*_handles(plan), ""]),
             "number": {"type": "number"},
             "words": text(WORDS),
@@ -63,13 +62,13 @@ def edit_schema(plan: Plan) -> Schema:
 
 
 def read_answer(plan: Plan, message: AIMessage) -> list[Edit]:
-    """Read a model's answer as edits. Raises BadRequest where it is none that the plan allows."""
+    """Read a model's answer as edits. Raises BadRequest for an answer that is no edit of this plan."""
     try:
         changes = [c for call in message.tool_calls for c in EditPlan.model_validate(call["args"]).edits]
         ids = {handle: a.adapter_id for handle, a in zip(_handles(plan), plan.assignments, strict=True)}
         edits = [_EDITS[change.action](change, ids) for change in changes]
     except (KeyError, ValueError, OverflowError) as error:  # pydantic's too; a number may be NaN or infinite
-        raise BadRequest(f"the model's reading of the line is no edit of this plan ({type(error).__name__})") from None
+        raise BadRequest(f"the model's answer is no edit of this plan ({type(error).__name__})") from None
     if not edits:
         raise BadRequest("the model found no change to the plan in the line")
     return edits
@@ -79,7 +78,7 @@ def _handles(plan: Plan) -> list[str]:
     return [f"A{i}" for i in range(1, len(plan.assignments) + 1)]
 
 
-_EDITS: dict[str, Callable[[Change, dict[str, str]], Any]] = {
+_EDITS: dict[str, Callable[[Change, dict[str, str]], Edit]] = {
     "weight": lambda change, ids: Weigh(adapter=ids[change.adapter], weight=change.number),
     "drop": lambda change, ids: Drop(adapter=ids[change.adapter]),
     "ban": lambda change, ids: Ban(adapter=ids[change.adapter]),
@@ -88,3 +87,4 @@ _EDITS: dict[str, Callable[[Change, dict[str, str]], Any]] = {
     "seed": lambda change, ids: Reseed(seed=int(change.number)),
     "images": lambda change, ids: Count(images=int(change.number)),
 }
+"""The actions that a model may choose, and the edit that each one makes."""

@@ -1,4 +1,4 @@
-"""Follow-up turns: "less of the style", "without the hat", "again with another seed", read by rules into edits."""
+"""Rules that read a follow-up line into edits: "less of the style", "without the hat", "again with another seed"."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from stylus_gen.agent.context import AgentContext
-from stylus_gen.agent.planner import ModelFailed
-from stylus_gen.agent.threads.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh, edit_plan
-from stylus_gen.agent.threads.model import read_answer
+from stylus_gen.agent.threads.edit import Add, Ban, Count, Drop, Edit, Remove, Reseed, Weigh
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import MAX_IMAGES, Assignment, Plan
-from stylus_gen.tools.text import plain, readable
-
-SECONDS = 30.0
-"""How long a chat model may take to read a line."""
+from stylus_gen.tools.text import plain
 
 LESS, MORE = 0.7, 1.3
-"""Factors of one step down or up in weight."""
+"""Factors by which "less" and "more" change a weight."""
 
 MOST = 1.5
-"""Weight above which "more" does not go."""
+"""The highest weight that "more" sets."""
 
 _WORDS = r"(?:the |a |an |any |that |this )?(.+)"
 _COUNT = re.compile(r"\b(\d{1,2}) (?:images|pictures|versions|variants)\b")
@@ -41,42 +35,18 @@ HINT = (
 )
 
 
-def revise_plan(plan: Plan, text: str, context: AgentContext) -> Plan:
-    """Edit a plan as a follow-up line asks; a chat model, if there is one, reads what the rules do not.
-
-    Raises BadRequest for a line that is no edit.
-    """
-    readable(text, "the line")
-    try:
-        edits = read_followup(plan, text)
-    except BadRequest as error:
-        edits = _ask(plan, text, context, error)
-    for edit in edits:
-        plan = edit_plan(plan, edit, context)
-    return plan
-
-
-def _ask(plan: Plan, text: str, context: AgentContext, unread: BadRequest) -> list[Edit]:
-    if context.planner.revise is None or not text.strip():
-        raise unread
-    try:
-        return read_answer(plan, context.planner.revise(plan, text, SECONDS))
-    except ModelFailed as failed:
-        raise BadRequest(f"{unread.message} (the model was asked as well: {failed})") from None
-
-
-def read_followup(plan: Plan, text: str) -> list[Edit]:
-    """Read a line as edits of a plan, one clause after the other."""
+def read_line(plan: Plan, text: str) -> list[Edit]:
+    """Read a line as edits of a plan, clause by clause. Raises BadRequest for a line that is none."""
     edits: list[Edit] = []
     for clause in re.split(r"[,;.]|\bbut\b|\band then\b|\bthen\b", " ".join(text.split())):
         if set(clause.casefold().split()) - _POLITE:
-            edits += _clause(plan, clause.strip())
+            edits += _read_clause(plan, clause.strip())
     if not edits:
         raise BadRequest(f"the line is empty; {HINT}")
     return edits
 
 
-def _clause(plan: Plan, clause: str) -> list[Edit]:
+def _read_clause(plan: Plan, clause: str) -> list[Edit]:
     line = clause.casefold()
     if match := _COUNT.search(line):
         if not 1 <= int(match[1]) <= MAX_IMAGES:
@@ -112,12 +82,12 @@ def _leave_out(plan: Plan, what: str) -> list[Edit]:
         return [Remove(words=what)]
     meant = _meant(plan, what)
     if not meant:
-        raise BadRequest(f"neither the prompt nor an adapter of the plan speaks of {what!r}; {HINT}")
+        raise BadRequest(f"neither the prompt nor an adapter of the plan mentions {what!r}; {HINT}")
     return [Drop(adapter=a.adapter_id) for a in meant]
 
 
 def _meant(plan: Plan, what: str) -> Sequence[Assignment]:
-    """Find the assignments that words speak of: by name, by concept, by kind ("the style"), or all ("everything")."""
+    """Find the assignments that words mean: by name, by concept, by kind ("the style"), or all ("everything")."""
     wanted = set(plain(what).split())
     texts = {concept.id: concept.text for concept in plan.concepts}
     if wanted & {"everything", "all", "adapters"}:

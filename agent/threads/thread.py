@@ -1,7 +1,7 @@
-"""Threads: a plan that waits for a person's word, and goes on from it, also in another process.
+"""Threads: a plan that waits until a person accepts or changes it. A checkpointer stores it, so any process can go on.
 
-A second, small LangGraph state machine around planning: plan, then show and change until it is accepted. Its state is a
-request and a plan, a few kilobytes; a checkpointer keeps it under the thread's id.
+A small LangGraph graph around planning: plan, then show and change the plan until it is accepted. Its state is a
+request and a plan, a few kilobytes, stored under the thread's id.
 """
 
 from __future__ import annotations
@@ -19,20 +19,26 @@ from pydantic import BaseModel, ConfigDict
 
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import plan_prompt
+from stylus_gen.agent.planner import ModelFailed
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.threads.edit import Accept, Answer, Edit, edit_plan
-from stylus_gen.agent.threads.rules import revise_plan
+from stylus_gen.agent.threads.model import read_answer
+from stylus_gen.agent.threads.rules import read_line
 from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.plan import Plan
 from stylus_gen.tools.text import MAX_NAME, readable
 
 RECURSION_LIMIT = 100
-"""Supersteps of one turn; the graph stops for a person after two."""
+"""Supersteps of one turn; the graph waits for a person after two."""
+
+
+SECONDS = 30.0
+"""How long a chat model may take to read a line."""
 
 
 class Thread(BaseModel):
-    """What a thread remembers: the request, the plan as it stands, whether somebody must accept it, and why their last
-    answer was refused."""
+    """A thread's state: the request, the current plan, whether a person must accept it, and why their last answer was
+    refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,20 +56,20 @@ Update = dict[str, Any]
 
 @dataclass(frozen=True)
 class Threads:
-    """Planning with a memory. ``saver`` is a LangGraph checkpointer: in Postgres it outlives the process."""
+    """Planning in threads. ``saver`` is a LangGraph checkpointer; one in Postgres outlives the process."""
 
     saver: BaseCheckpointSaver[Any]
     context: AgentContext
 
     def plan(self, thread_id: str, request: PlanRequest, *, approve: bool = False) -> Plan:
-        """Plan in a thread; with ``approve`` it then waits for `answer`. A thread planned before starts over."""
-        # None is given, because LangGraph keeps what an input leaves out.
+        """Plan in a thread; with ``approve`` it then waits for `answer`. A thread that has a plan starts over."""
+        # The Nones are given because LangGraph keeps what an input leaves out.
         return self._go(thread_id, Thread(request=request, approve=approve, plan=None, refused=None))
 
     def answer(self, thread_id: str, edit: Edit) -> Plan:
-        """Answer a waiting thread: `Accept` ends the wait, any other edit changes the plan and waits on.
+        """Answer a waiting thread: `Accept` ends the wait; after any other edit it waits again.
 
-        Raises BadRequest if the thread is not waiting, or for an edit that the plan does not allow: then it waits on.
+        Raises BadRequest if the thread is not waiting, or for an edit that the plan does not allow, and still waits.
         """
         if not self.waits(thread_id):
             raise BadRequest(f"the thread {thread_id!r} is not waiting for an answer; plan in it first")
@@ -73,12 +79,12 @@ class Threads:
         return plan
 
     def follow_up(self, thread_id: str, text: str) -> Plan:
-        """Change a thread's plan by a line such as "less of the style"; what it does not touch is reused."""
+        """Change a thread's plan by a line such as "less of the style"; the rest of the plan is kept."""
         plan = revise_plan(self.read(thread_id), text, self.context)
         return self._go(thread_id, self._read(thread_id).model_copy(update={"plan": plan, "refused": None}))
 
     def read(self, thread_id: str) -> Plan:
-        """Read a thread's plan as it stands; one that was cut off while it planned is planned on.
+        """Read a thread's current plan; planning that was interrupted is finished first.
 
         Raises BadRequest for a thread without a plan.
         """
@@ -98,7 +104,7 @@ class Threads:
         return Thread.model_validate(values)
 
     def _resumed(self, thread_id: str) -> StateSnapshot:
-        """Read a thread's state; a turn that its process did not live to end is ended first."""
+        """Read a thread's state; a turn whose process died is finished first."""
         state = self._graph.get_state(_config(thread_id))
         if state.values and state.next and not state.interrupts:
             self._invoke(thread_id, None)
@@ -135,7 +141,7 @@ def make_plan(state: Thread, runtime: Runtime[AgentContext]) -> Update:
 
 
 def show_plan(state: Thread, runtime: Runtime[AgentContext]) -> Command[Literal["show", "__end__"]]:
-    """Stop for a person's answer, if one was asked for; change the plan and show it again until it is accepted."""
+    """Wait for a person's answer if approval was asked for; change the plan and show it again until it is accepted."""
     if not state.approve or state.plan is None:
         return Command(goto="__end__")
     shown = {"plan": state.plan.model_dump(mode="json"), "refused": state.refused}
@@ -144,6 +150,30 @@ def show_plan(state: Thread, runtime: Runtime[AgentContext]) -> Command[Literal[
         return Command(update={"refused": None}, goto="__end__")
     try:
         plan = edit_plan(state.plan, answer.root, runtime.context)
-    except (BadRequest, PolicyRefused) as error:  # raised again by `answer`; here the wait must go on
+    except (BadRequest, PolicyRefused) as error:  # `answer` raises it again; the thread must keep waiting
         return Command(update={"refused": error.message}, goto="show")
     return Command(update={"plan": plan, "refused": None}, goto="show")
+
+
+def revise_plan(plan: Plan, text: str, context: AgentContext) -> Plan:
+    """Edit a plan as a follow-up line asks; a chat model, if there is one, reads what the rules cannot.
+
+    Raises BadRequest for a line that is no edit.
+    """
+    readable(text, "the line")
+    try:
+        edits = read_line(plan, text)
+    except BadRequest as error:
+        edits = _ask_model(plan, text, context, error)
+    for edit in edits:
+        plan = edit_plan(plan, edit, context)
+    return plan
+
+
+def _ask_model(plan: Plan, text: str, context: AgentContext, unread: BadRequest) -> list[Edit]:
+    if context.planner.revise is None or not text.strip():
+        raise unread
+    try:
+        return read_answer(plan, context.planner.revise(plan, text, SECONDS))
+    except ModelFailed as failed:
+        raise BadRequest(f"{unread.message} (the model was asked as well: {failed})") from None
