@@ -1,1 +1,1 @@
-"""Floor 0: numbered migrations (``NNN_name.sql``) and named queries. Data only."""
+"""The migrations ``NNN_name.sql``, run in the order of their names. A released one is never edited; add a new file."""
