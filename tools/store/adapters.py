@@ -1,6 +1,6 @@
-"""The adapters' cards in the database: written by what sources tell, read by id, hash or name.
+"""Adapter cards in the database: write what sources state, read by id, hash or name.
 
-Batches are transactions: an import that is killed keeps what it has written and can be run again.
+Each batch is a transaction: an import that is killed keeps the batches it wrote and can be run again.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of some cards: ``taken`` are new, ``merged`` joined a file known under another model.
+    """The outcomes of some cards: ``taken`` are new, ``merged`` joined a file known under another model.
 
-    ``changed`` are the ids whose cards must be indexed again; ``reuploads`` pairs (model key told, model key kept).
+    ``changed`` are the ids to index again; ``reuploads`` are pairs (model key of the card, model key kept).
     """
 
     taken: int = 0
@@ -52,9 +52,9 @@ class Counts:
 
 
 def upsert_cards(db: Database, cards: Iterable[Card], *, source: str) -> Counts:
-    """Write what ``source`` tells; fields with a provenance of their own keep it. Telling the same again is free.
+    """Write the cards of ``source``; fields with their own provenance keep it. An unchanged card is skipped.
 
-    Empty fields never overwrite; of two sources the one with more authority is believed (merge.py).
+    Empty fields never overwrite; of two sources the one with more authority wins (provenance.py).
     """
     counts = Counts()
     for batch in _batched(cards, BATCH):
@@ -65,10 +65,10 @@ def upsert_cards(db: Database, cards: Iterable[Card], *, source: str) -> Counts:
 
 
 def get_card(db: Database, key: str) -> Card:
-    """Find one card by its id, a hash or its beginning (6 digits or more), its file's name, or its exact name.
+    """Find one card by its id, a hash or its first 6 or more digits, its file name, or its exact name.
 
-    A file's name may have its folder before it and ``.safetensors`` behind it. A model's name or key stands for its
-    newest version. Raises BadRequest if none or several fit.
+    A file name may include its folder and ``.safetensors``. A model's name or key means its newest version.
+    Raises BadRequest if no card or several match.
     """
     card = find_card(db, key)
     if card is None:
@@ -79,23 +79,23 @@ def get_card(db: Database, key: str) -> Card:
 
 
 def find_card(db: Database, key: str) -> Card | None:
-    """Find a card as `get_card` does, None if nobody is called so. Raises BadRequest if several are."""
+    """Find a card as `get_card` does; None if no card matches. Raises BadRequest if several do."""
     ids = find_ids(db, key)
     if len(ids) > 1:
-        names = "; ".join(_said(card) for card in get_cards(db, ids[:5]))
+        names = "; ".join(_label(card) for card in get_cards(db, ids[:5]))
         raise BadRequest(
             f"{key[:200]!r} names {len(ids)} adapters ({names}): give more digits of the hash, or folder/name", key=key
         )
     return get_cards(db, ids)[0] if ids else None
 
 
-def _said(card: Card) -> str:
+def _label(card: Card) -> str:
     where = f" in {Path(card.path).parent.name!r}" if card.path else ""
     return f"{card.name} {card.version} = {card.id[:12]}{where}"
 
 
 def get_cards(db: Database, ids: Sequence[str]) -> list[Card]:
-    """Read the cards with these ids, in their order; ids that nobody has are left out."""
+    """Read the cards with these ids, in their order; unknown ids are left out."""
     with db.pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute("SELECT * FROM cards WHERE id = ANY(%s)", (list(ids),)).fetchall()
     cards = {row["id"]: to_card(row) for row in rows}
@@ -118,7 +118,7 @@ def count_families(db: Database) -> dict[str, int]:
 
 
 def stale_ids(db: Database, limit: int) -> list[str]:
-    """List adapters whose cards have changed since they were last indexed for search; a model's stand together."""
+    """List adapters whose cards changed since they were last indexed, grouped by model."""
     return _ids(
         db,
         "SELECT id FROM files JOIN versions ON key = version_key WHERE stale ORDER BY model_key, id LIMIT %s",
@@ -134,12 +134,12 @@ def count_stale(db: Database) -> int:
 
 
 def mark_indexed(conn: Connection, ids: Sequence[str]) -> None:
-    """Record that the search index has these cards as they are."""
+    """Record that the search index has the current state of these cards."""
     conn.execute("UPDATE files SET stale = false WHERE id = ANY(%s)", (list(ids),))
 
 
 def path_of(db: Database, adapter_id: str) -> Path | None:
-    """Say where an adapter's file is on this machine; None if no file is there with its hash."""
+    """Return the path of an adapter's file on this machine; None if no file has its hash."""
     return paths_of(db, [adapter_id]).get(adapter_id)
 
 
@@ -156,9 +156,13 @@ def _batched(cards: Iterable[Card], size: int) -> Iterator[list[Card]]:
 
 def _upsert(conn: Connection, cards: list[Card], source: str) -> Counts:
     batch = Batch(conn, source)
-    told = [((card.id, version_key_of(card)), _digest(card), card) for card in cards]
-    before = batch.digests([key for key, _, _ in told])
-    changed = [(card, digest) for key, digest, card in told if before.get(key) != digest]
+    digests = [_digest(card) for card in cards]
+    before = batch.read_digests([card.id for card in cards])
+    changed = [
+        (card, digest)
+        for card, digest in zip(cards, digests, strict=True)
+        if before.get((card.id, version_key_of(card))) != digest
+    ]
     batch.load([card for card, _ in changed])
     outcomes = [batch.add(card, digest) for card, digest in changed]
     ids = batch.write()
@@ -173,7 +177,7 @@ def _upsert(conn: Connection, cards: list[Card], source: str) -> Counts:
 
 
 def _digest(card: Card) -> str:
-    """Hash what is told; the order of a set must not matter."""
-    told = card.model_dump(mode="json")
-    told["licence"]["commercial"] = sorted(told["licence"]["commercial"] or ())
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    """Hash a card; the order of its sets does not matter."""
+    values = card.model_dump(mode="json")
+    values["licence"]["commercial"] = sorted(values["licence"]["commercial"] or ())
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

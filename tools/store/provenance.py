@@ -1,7 +1,7 @@
-"""What several sources tell of one adapter, made into one record. Pure: it knows nothing of the database.
+"""Merge what several sources state about one adapter. Pure: it does not use the database.
 
-A record is ``{field: (value, source)}`` and holds only what somebody said: a field at its default is absent, so that
-saying nothing never overwrites. Where two sources contradict each other, the one with more authority is believed.
+A field at its default is no claim, so an empty field never overwrites a value. Where two sources contradict each other,
+the one with more authority wins.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from stylus_gen.tools.card import Card, Example, Licence, Stats
 from stylus_gen.tools.families import share_shape
 
 Claims = dict[str, tuple[Any, str]]
+"""``{field: (value, source)}``: what is known, and which source stated it."""
 
-# Rising authority. "tensors" is a family read off the tensors' names and shapes, "guess" one of several that they fit.
+# From lowest to highest authority. "tensors" is a family read from the tensors' names and shapes, "guess" one of the
+# families that fit them.
 AUTHORITY = ("guess", "tensors", "header", "a1111", "lora-manager", "civitai", "user")
 SHAPES = AUTHORITY[:2]
 BLOCKED = 32
 WEIGHT_AUTHORITY = (None, "default", "kind", "author", "examples", "user")
 
-# Each level's columns and what an untold column holds.
+# Each table's columns with their defaults.
 LICENCE: dict[str, Any] = {
     "credit_required": None, "commercial": None, "derivatives": None, "different_licence": None, "licence_name": None,
 }  # fmt: skip
@@ -37,14 +39,14 @@ FILE: dict[str, Any] = {"version_key": "", "sha256": None, "file_name": "", "fil
 
 
 def authority(source: str) -> int:
-    """Rank a source; one that nobody ranked stands below all."""
+    """Rank a source; an unknown source ranks below all others."""
     return AUTHORITY.index(source) if source in AUTHORITY else -1
 
 
 def merge(old: Claims, new: Claims, *, fill_only: bool = False) -> Claims:
-    """Join two records field by field; with ``fill_only`` the new one gets only what the old leaves open.
+    """Merge claims field by field. With ``fill_only`` the new claims only fill fields that the old ones lack.
 
-    At equal authority the later word is believed, except where safety is told: the stricter word stands.
+    At equal authority the newer claim wins. The safety fields take the stricter claim, whatever the authority.
     """
     merged = dict(old)
     for field, (value, source) in new.items():
@@ -52,55 +54,58 @@ def merge(old: Claims, new: Claims, *, fill_only: bool = False) -> Claims:
             merged[field] = (value, source)
         elif field in ("poi", "minor", "nsfw_level"):
             merged[field] = max(old[field], (value, source), key=_strictness)
-        elif not fill_only and _believed(field, old[field], (value, source)):
+        elif not fill_only and _replaces(field, old[field], (value, source)):
             merged[field] = (value, source)
     return merged
 
 
-def _believed(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
-    """Say whether the new word of a field replaces the old."""
+def _replaces(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
+    """Decide whether the new claim about a field replaces the old one.
+
+    A stated family that the tensors rule out loses to the tensors' own. A weight is ranked by where it comes from.
+    """
     if field == "family" and (old[1] in SHAPES) != (new[1] in SHAPES):
-        shape, word = (old, new) if old[1] in SHAPES else (new, old)
-        if not share_shape(word[0], shape[0], partly=shape[1] == "guess"):
+        shape, stated = (old, new) if old[1] in SHAPES else (new, old)
+        if not share_shape(stated[0], shape[0], partly=shape[1] == "guess"):
             return new is shape
     if field == "weight":
-        ranks = [WEIGHT_AUTHORITY.index(told[0][1]) for told in (old, new)]
-        if ranks[0] != ranks[1]:
-            return ranks[1] > ranks[0]
+        old_rank, new_rank = (WEIGHT_AUTHORITY.index(weight_source) for (_, weight_source), _ in (old, new))
+        if old_rank != new_rank:
+            return new_rank > old_rank
     return authority(new[1]) >= authority(old[1])
 
 
-def _strictness(told: tuple[int, str]) -> tuple[int, int, int, int]:
-    """Rank levels of safety: blocked first, then by the mildest picture there is; True is stricter than False."""
-    level = int(told[0])
-    return level & BLOCKED, level & -level, level, authority(told[1])
+def _strictness(claim: tuple[int, str]) -> tuple[int, int, int, int]:
+    """Rank a safety claim: blocked is strictest, then by the mildest picture; True is stricter than False."""
+    level = int(claim[0])
+    return level & BLOCKED, level & -level, level, authority(claim[1])
 
 
-def claims_of(card: Card, level: dict[str, Any], source: str) -> Claims:
-    """Take one level of a card as a record; a field that has no provenance of its own is told by ``source``."""
-    values = {field: value for field, value in _flatten(card).items() if field in level and value != level[field]}
+def claims_of(card: Card, table: dict[str, Any], source: str) -> Claims:
+    """Make the claims of a card about the columns of one table; ``source`` made those without provenance."""
+    values = {field: value for field, value in _flatten(card).items() if field in table and value != table[field]}
     return from_columns(values, {field: card.provenance.get(_group(field)) or source for field in values})
 
 
 def from_columns(row: dict[str, Any], provenance: dict[str, str]) -> Claims:
-    """Make a record of a row's columns; a weight and where it comes from are one field."""
-    told = {field: (row[field], source) for field, source in provenance.items() if field in row}
-    if "weight" in told:
-        told["weight"] = ((row["weight"], row.get("weight_source")), provenance["weight"])
-    told.pop("weight_source", None)
-    return told
+    """Make claims from a row; a weight and its ``weight_source`` are one claim."""
+    claims = {field: (row[field], source) for field, source in provenance.items() if field in row}
+    if "weight" in claims:
+        claims["weight"] = ((row["weight"], row.get("weight_source")), provenance["weight"])
+    claims.pop("weight_source", None)
+    return claims
 
 
-def to_columns(told: Claims, level: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Make columns, defaults filled in, and their provenance of a record."""
-    row = {field: told[field][0] if field in told else default for field, default in level.items()}
-    if "weight" in told:
-        row["weight"], row["weight_source"] = told["weight"][0]
-    return row, {field: source for field, (_, source) in told.items()}
+def to_columns(claims: Claims, table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Make a row, defaults filled in, and its provenance from claims."""
+    row = {field: claims[field][0] if field in claims else default for field, default in table.items()}
+    if "weight" in claims:
+        row["weight"], row["weight_source"] = claims["weight"][0]
+    return row, {field: source for field, (_, source) in claims.items()}
 
 
 def to_card(row: dict[str, Any]) -> Card:
-    """Make a card of a row of the view ``cards``."""
+    """Make a card from a row of the view ``cards``."""
     row = dict(row)
     licence = {field: row.pop(field) for field in LICENCE}
     provenance = row.pop("provenance")
@@ -113,22 +118,22 @@ def to_card(row: dict[str, Any]) -> Card:
     )
 
 
-def join_cards(told: Sequence[tuple[Card, str]]) -> Card:
-    """Join cards of one file, each with its source, into one with provenance; the first card's id stands."""
+def join_cards(cards: Sequence[tuple[Card, str]]) -> Card:
+    """Merge the cards of one file, each with its source, into one with provenance. It keeps the first card's id."""
     row: dict[str, Any] = {"provenance": {}}
-    for level in (MODEL, VERSION, FILE):
+    for table in (MODEL, VERSION, FILE):
         merged: Claims = {}
-        for card, source in told:
-            merged = merge(merged, claims_of(card, level, source))
-        columns, provenance = to_columns(merged, level)
+        for card, source in cards:
+            merged = merge(merged, claims_of(card, table, source))
+        columns, provenance = to_columns(merged, table)
         row |= columns
         row["provenance"] |= provenance
-    aliases = {kind: value for card, _ in told for kind, value in card.aliases.items()}
-    return to_card({**row, "id": told[0][0].id, "aliases": aliases})
+    aliases = {kind: value for card, _ in cards for kind, value in card.aliases.items()}
+    return to_card({**row, "id": cards[0][0].id, "aliases": aliases})
 
 
 def _group(field: str) -> str:
-    """Name the card's field that holds a column."""
+    """Name the card field that holds a column."""
     return "licence" if field in LICENCE else "stats" if field in STATS else field
 
 
