@@ -369,7 +369,7 @@ def test_a_server_without_pgvector_is_told_how_to_get_it(
 
 def test_an_embedded_server_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
     (tmp_path / "postgres").write_text("in the way")
-    with pytest.raises(Unavailable, match=r"does not start .*STYLUS_DATABASE_URL"):
+    with pytest.raises(Unavailable, match=r"did not start .*STYLUS_DATABASE_URL"):
         open_database(None, tmp_path)
     assert os.listdir(tmp_path) == ["postgres"]
 

@@ -21,7 +21,7 @@ from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.index import update_index
 from stylus_gen.tools.store.adapters import upsert_cards
 from stylus_gen.tools.store.database import Database
-from stylus_gen.tools.store.places import Gone, Place, retire, used_paths
+from stylus_gen.tools.store.places import Place, Retired, retire, used_paths
 
 OTHERS = "is JSON of another tool: no Civitai object, and no note beside an adapter"
 
@@ -118,9 +118,9 @@ def _suffixed(path: Path) -> str:
     return os.path.realpath(path).lower()
 
 
-def _retire(db: Database, stock: Stock, hashed: Mapping[Path, Hashed]) -> Gone:
+def _retire(db: Database, stock: Stock, hashed: Mapping[Path, Hashed]) -> Retired:
     if stock.scope is None:
-        return Gone()
+        return Retired()
     return retire(db, stock.scope, {p.path: p.sha256 for p in hashed.values() if isinstance(p, Place)})
 
 

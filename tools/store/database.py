@@ -31,21 +31,21 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Read = TypeVar("Read")
 
 CONNECT_SECONDS = 5
-RETRY_SECONDS = 1.0  # for how long the pool tries to connect by itself; whoever waits tries again
+RETRY_SECONDS = 1.0  # how long the pool retries by itself; `Pool.getconn` then tries once more
 PGVECTOR_MINIMUM = (0, 8)
 
 _HOST = r"(?:\[[^\]/@]*\]|[^/@?:,\[\]]*)(?::\d*)?"
 _URL = re.compile(rf"postgres(?:ql)?://(?:[^/@]*@)?{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?", re.DOTALL)
-"""A URL that can be read in one way only; with a bare ``@`` or ``/`` in the password a part of it would be the host."""
+"""An unambiguous URL. With an unescaped ``@`` or ``/`` in the password, part of the password would be the host."""
 
 _DENIED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
 
 
 class Pool(ConnectionPool[Connection]):
-    """Autocommit connections. What a server does not give is `Unavailable`, not psycopg's own error."""
+    """Autocommit connections. A server's failure is raised as `Unavailable`, not as psycopg's own error."""
 
     def getconn(self, timeout: float | None = None) -> Connection:
-        """Take a connection that answers; one that died is replaced. Where none comes, find out why and say it."""
+        """Take a working connection; a dead one is replaced. Raises Unavailable with the reason if there is none."""
         try:
             return super().getconn(CONNECT_SECONDS)
         except PoolTimeout:
@@ -54,7 +54,7 @@ class Pool(ConnectionPool[Connection]):
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[Connection]:
-        """Lend a connection, in a ``with``; the pool replaces those that broke."""
+        """Lend a connection for a ``with`` block; the pool replaces broken ones."""
         conn: Connection | None = None
         try:
             with super().connection(timeout) as conn:
@@ -64,14 +64,14 @@ class Pool(ConnectionPool[Connection]):
             _deny(error, conn)
         except psycopg.OperationalError as error:
             raise Unavailable(
-                f"the Postgres server failed in use ({_one_line(error)}); see that it runs and has room, then try "
-                "again",
+                f"the Postgres server failed in use ({_one_line(error)}); check that it runs and has disk "
+                "space, then try again",
                 lost=conn is not None and conn.broken,
             ) from error
 
 
 def read_again(read: Callable[[], Read]) -> Read:
-    """Read, and where the connection was lost on the way (the server was started anew), read once more."""
+    """Call ``read``, and once more if the connection was lost because the server restarted."""
     try:
         return read()
     except Unavailable as error:
@@ -81,13 +81,13 @@ def read_again(read: Callable[[], Read]) -> Read:
 
 
 class Database:
-    """A pool of connections to a migrated database. Close it, or use it in a ``with``."""
+    """A pool of connections to a migrated database. Close it, or use it in a ``with`` block."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self.pool.close()
 
     def __enter__(self) -> Self:
@@ -102,17 +102,17 @@ class Database:
 def open_database(url: str | None, home: Path) -> Database:
     """Open and migrate the database at ``url``; without one, the embedded server under ``home/"postgres"``.
 
-    Raises Unavailable, without the password, when no server answers, it lacks pgvector 0.8, or the role may not make
-    the tables.
+    Raises Unavailable if no server answers, it lacks pgvector 0.8, or the role may not create the tables. The message
+    never contains the password.
     """
 
     def conninfo() -> str:
-        """Say where the server is; an embedded one that was killed is started again."""
+        """Return the server's URL; an embedded server that was killed is started again."""
         return url if url is not None else start_server(home / "postgres")
 
     with _connect(conninfo()) as conn:
         _prepare(conn)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # `Pool` says it to whoever waits
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # `Pool` reports it
     pool = Pool(
         conninfo,
         min_size=1,
@@ -128,7 +128,7 @@ def open_database(url: str | None, home: Path) -> Database:
 
 
 def address(url: str) -> str:
-    """Say where a URL points, as ``host:port/database``: no user, no password."""
+    """Return where a URL points, as ``host:port/database``, without user and password."""
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -147,7 +147,7 @@ def _connect(url: str) -> Connection:
         where, why = address(url), _one_line(error)
         if "FATAL" in why:
             raise Unavailable(
-                f"the Postgres at {where} answers and refuses the connection ({why}); correct the user, the password "
+                f"the Postgres at {where} refuses the connection ({why}); correct the user, the password "
                 "or the database in STYLUS_DATABASE_URL, or have the server's owner run CREATE DATABASE or GRANT "
                 "CONNECT ON DATABASE there"
             ) from None
@@ -158,8 +158,8 @@ def _connect(url: str) -> Connection:
 
 
 _NO_URL = (
-    "STYLUS_DATABASE_URL is not a Postgres URL; expected postgresql://user:password@host:5432/database, with what is "
-    "special in the password written in per cent: @ as %40, / as %2F, : as %3A, % as %25"
+    "STYLUS_DATABASE_URL is not a Postgres URL; expected postgresql://user:password@host:5432/database, with special "
+    "characters in the password percent-encoded: @ as %40, / as %2F, : as %3A, % as %25"
 )
 
 
@@ -171,18 +171,18 @@ def _prepare(conn: Connection) -> None:
         _deny(error, conn)
     except psycopg.OperationalError as error:
         raise Unavailable(
-            f"the Postgres server failed while the tables were made ({_one_line(error)}); see that it runs and has "
-            "room, then try again"
+            f"the Postgres server failed while creating the tables ({_one_line(error)}); check that it runs and has "
+            "disk space, then try again"
         ) from error
 
 
 def _deny(error: psycopg.Error, conn: Connection) -> NoReturn:
-    """Say what the server's owner must grant or run."""
+    """Raise Unavailable with what the server's owner must grant or run."""
     info = conn.info
     role, why = sql.Identifier(info.user).as_string(), str(error.diag.message_primary)
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         to_do = (
-            f"connect to a server that takes writes, or have its owner run ALTER ROLE {role} "
+            f"connect to a server that accepts writes, or have its owner run ALTER ROLE {role} "
             "SET default_transaction_read_only = off"
         )
     elif "vector" in why and "extension" in why:
@@ -217,7 +217,7 @@ def _require_pgvector(conn: Connection) -> None:
     if hidden is not None:
         role = sql.Identifier(conn.info.user).as_string()
         raise Unavailable(
-            f"pgvector lies in the schema {hidden[0]}, where the role {role} does not look; have its owner run "
+            f"pgvector is in the schema {hidden[0]}, which the role {role} does not search; have its owner run "
             f"GRANT USAGE ON SCHEMA {hidden[0]} TO {role} and ALTER ROLE {role} SET search_path = public, {hidden[0]}"
         )
 
@@ -225,7 +225,7 @@ def _require_pgvector(conn: Connection) -> None:
 def _configure(conn: Connection) -> None:
     if TypeInfo.fetch(conn, "vector") is not None:
         register_vector(conn)
-        # Where an HNSW index is read, read on past what the filters refuse, and wider than the 40 of pgvector: cards
-        # of one subject lie in clusters.
+        # With an HNSW index, keep scanning past rows that the filters reject, with a longer list than pgvector's 40:
+        # cards of one subject form clusters.
         conn.execute("SET hnsw.iterative_scan = relaxed_order")
         conn.execute("SET hnsw.ef_search = 200")

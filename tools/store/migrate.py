@@ -1,4 +1,4 @@
-"""Migrations: the files ``sql/NNN_name.sql``, run in order, once each. It knows nothing of what they hold."""
+"""Run the migrations ``sql/NNN_name.sql``, in the order of their names, once each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CREATE TABLE IF NOT EXISTS migrations (
 
 
 def migrate(conn: psycopg.Connection[Any]) -> list[str]:
-    """Apply what is not applied yet, one transaction a file, under an advisory lock; return the names applied.
+    """Apply the pending migrations, one transaction each, under an advisory lock; return their names.
 
-    Raises Unavailable when a file that was applied has been edited since.
+    A migration may be pending although a later one was applied. Raises Unavailable if an applied file was edited.
     """
     applied = []
     for name, text in _files():
         if _is_applied(conn, name, text):
-            continue  # found without a lock or a write: a role that only reads may open what is complete
+            continue  # needs no lock and no write: a read-only role can open a database that is up to date
         with conn.transaction():
             conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             conn.execute(LEDGER)

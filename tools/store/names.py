@@ -1,7 +1,7 @@
-"""What people call an adapter: its id, a hash or its beginning, its file's name with or without folder, its name.
+"""Find an adapter by id, hash or its first digits, file name with or without folder, or name.
 
-Whoever fits best is meant: a whole hash or an exact name before the beginning of a hash, a file's name before a title,
-an adapter that is here before one that is gone.
+The best match wins: a whole hash or an exact name before the first digits of a hash, a file name before a title, an
+adapter in use before a retired one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stylus_gen.tools.store.database import Connection, Database
 
 HASH_DIGITS = 6
 NOTHING = hashlib.sha256(b"").hexdigest()
-"""Forge writes its beginning where it has no hash: it names nobody."""
+"""The hash of nothing. Forge writes its first digits when it has no hash, so it matches no adapter."""
 
 Rows = Sequence[Any]
 """Files with id, model_key, path and retired, the newest of a model first."""
@@ -33,7 +33,7 @@ _STEM = """
 
 
 def find_ids(db: Database, key: str) -> list[str]:
-    """List the ids of the adapters that are called so: one, or several where nothing says which, or none."""
+    """List the ids of the adapters that match: none, one, or several if the key is ambiguous."""
     key = key.strip().encode("utf-8", "replace").decode()
     if not key or "\0" in key:
         return []
@@ -45,7 +45,7 @@ def find_ids(db: Database, key: str) -> list[str]:
 
 
 def _best(rows: Rows, one: str) -> Rows:
-    """Leave out files that are gone where others are not; of the rest keep the first of each ``one``."""
+    """Prefer files that are not retired; keep the first for each value of the column ``one``."""
     there = [row for row in rows if not row.retired] or rows
     return list({getattr(row, one): row for row in reversed(there)}.values())[::-1]
 
@@ -57,18 +57,18 @@ def _by_id(conn: Connection, key: str) -> Rows:
 def _by_hash(conn: Connection, key: str) -> Rows:
     if NOTHING.startswith(key.lower()):
         return []
-    return _here(_find(conn, "f.id IN (SELECT file_id FROM hashes WHERE value = %(key)s)", key.lower()))
+    return _installed(_find(conn, "f.id IN (SELECT file_id FROM hashes WHERE value = %(key)s)", key.lower()))
 
 
 def _by_file(conn: Connection, key: str) -> Rows:
-    """Find by a file's name; a folder before it says which, if any file lies in one of that name."""
+    """Find by file name. A folder before it chooses among the files, if one of them is in such a folder."""
     path = re.sub(r"\.safetensors$", "", key.replace("\\", "/"), flags=re.IGNORECASE)
     folder, _, stem = path.rpartition("/")
     rows = _find(conn, _STEM, stem)
     if not folder:
-        return _here(rows)
+        return _installed(rows)
     end = f"/{path.lstrip('/')}.safetensors".casefold()
-    return [row for row in rows if (row.path or "").casefold().endswith(end)] or _by_name(conn, key) or _here(rows)
+    return [row for row in rows if (row.path or "").casefold().endswith(end)] or _by_name(conn, key) or _installed(rows)
 
 
 def _by_name(conn: Connection, key: str) -> Rows:
@@ -82,8 +82,8 @@ def _by_digits(conn: Connection, key: str) -> Rows:
     return _find(conn, "f.id IN (SELECT file_id FROM hashes WHERE value >= %(key)s AND value < %(key)s || 'g')", digits)
 
 
-def _here(rows: Rows) -> Rows:
-    """Of several files prefer those on this machine: a recipe that was made here means them."""
+def _installed(rows: Rows) -> Rows:
+    """Prefer files on this machine: a recipe that was made here means those."""
     return [row for row in rows if row.path] or rows
 
 
@@ -99,4 +99,4 @@ FINDERS = (
     (_by_name, "model_key"),
     (_by_digits, "id"),
 )
-"""In this order, each with the column of which one row is meant."""
+"""Tried in this order. The column: rows with different values in it are different adapters."""

@@ -1,7 +1,7 @@
-"""Where adapter files are on this machine: every path that was imported, with the hash of what lay there.
+"""Where adapter files are on this machine: every imported path, with the hash of the file that was there.
 
-An adapter is installed where a file is there with its hash. A file whose size, time and inode are the same is taken
-for the same file; else it is read.
+An adapter is installed if a file with its hash exists. A file with the same size, time and inode counts as unchanged;
+otherwise it is read again.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from stylus_gen.tools.store.database import Connection, Database
 
-# All writers of the catalogue and its index take turns: two imports must not both take the same file for new, and a
-# document is written only while the cards are as it was made of.
+# All writers of the catalogue and its index take this advisory lock: two imports must not both add the same file, and a
+# document is written only while its cards are unchanged.
 WRITERS = 0x57592
 
 
 class Mark(NamedTuple):
-    """What says that a file is the same without reading it; size in bytes."""
+    """What identifies an unchanged file without reading it; size in bytes."""
 
     size: int
     mtime_ns: int
@@ -28,7 +28,7 @@ class Mark(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A path and what lay there when it was last read."""
+    """A path, and the hashes of its file when it was last read."""
 
     path: str
     mark: Mark
@@ -49,7 +49,7 @@ def read_places(db: Database, sha256s: Sequence[str] | None = None) -> list[Plac
 
 
 def remember(db: Database, place: Place) -> None:
-    """Record what lies at a path."""
+    """Record the file at a path."""
     with db.pool.connection() as conn:
         conn.execute(
             "INSERT INTO file_hashes (path, size, mtime_ns, inode, sha256, autov3) "
@@ -60,8 +60,8 @@ def remember(db: Database, place: Place) -> None:
         )
 
 
-def stands(place: Place) -> bool:
-    """Say whether a place still holds what it held."""
+def is_unchanged(place: Place) -> bool:
+    """Say whether a path still holds the same file."""
     try:
         return mark_of(place.path) == place.mark or _sha256(place.path) == place.sha256
     except OSError:
@@ -69,39 +69,39 @@ def stands(place: Place) -> bool:
 
 
 def paths_of(db: Database, sha256s: Sequence[str]) -> dict[str, Path]:
-    """Find the files that are there with these hashes; the path in use is looked at first.
+    """Find an existing file for each of these hashes, the path in use first.
 
-    A path that was never hashed here is taken at its word: whoever draws checks the hash.
+    A path that was never hashed here is trusted: drawing checks the hash.
     """
     used = _used(db, sha256s)
     places = read_places(db, sha256s)
     found: dict[str, Path] = {}
     for place in sorted(places, key=lambda place: place.path != used.get(place.sha256)):
-        if place.sha256 not in found and stands(place):
+        if place.sha256 not in found and is_unchanged(place):
             found[place.sha256] = Path(place.path)
     hashed = {place.sha256 for place in places}
     return found | {i: Path(path) for i, path in used.items() if i not in hashed and Path(path).is_file()}
 
 
 def used_paths(db: Database, sha256s: Sequence[str]) -> dict[str, str]:
-    """Give the paths in use of these hashes, as far as the files are still there."""
+    """Return the paths in use for these hashes whose files are unchanged."""
     used = _used(db, sha256s)
     at = {(place.sha256, place.path): place for place in read_places(db, sha256s)}
-    return {i: path for i, path in used.items() if (i, path) in at and stands(at[i, path])}
+    return {i: path for i, path in used.items() if (i, path) in at and is_unchanged(at[i, path])}
 
 
-class Gone(NamedTuple):
-    """How many adapters lost their file, and how many have it elsewhere."""
+class Retired(NamedTuple):
+    """How many adapters have lost their file, and how many have it at another path."""
 
     lost: int = 0
     moved: int = 0
 
 
-def retire(db: Database, scope: Path, held: Mapping[str, str]) -> Gone:
-    """Take away from the cards what ``scope``, a file or a folder, no longer holds.
+def retire(db: Database, scope: Path, held: Mapping[str, str]) -> Retired:
+    """Remove the paths of files that ``scope``, a file or a folder, no longer holds.
 
-    ``held`` maps the paths that were found there to their SHA-256. A card whose file is also elsewhere gets that path;
-    a card that only its folder told of is kept, and retired from search.
+    ``held`` maps the paths found there to their SHA-256. A card whose file also exists at another path gets that path.
+    A card that only the folder stated is kept but left out of search.
     """
     with db.pool.connection() as conn, conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
@@ -115,7 +115,7 @@ def retire(db: Database, scope: Path, held: Mapping[str, str]) -> Gone:
             conn.execute("UPDATE files SET path = %s WHERE id = %s", (path, i))
         lost = [i for i in gone if i not in moved]
         _retire(conn, lost)
-    return Gone(len(lost), len(moved))
+    return Retired(len(lost), len(moved))
 
 
 def _used(db: Database, sha256s: Sequence[str]) -> dict[str, str]:
@@ -125,7 +125,7 @@ def _used(db: Database, sha256s: Sequence[str]) -> dict[str, str]:
 
 
 def _is_there(place: Place, held: Mapping[str, str]) -> bool:
-    return held.get(place.path) == place.sha256 or stands(place)
+    return held.get(place.path) == place.sha256 or is_unchanged(place)
 
 
 def _retire(conn: Connection, ids: list[str]) -> None:
