@@ -247,7 +247,7 @@ def test_what_cannot_be_taken_is_reported_row_by_row_and_stops_nothing(db: Datab
 def test_an_odd_field_costs_itself_and_not_the_version(db: Database, tmp_path: Path, odd: dict[str, Any]) -> None:
     card = take(db, tmp_path, model(modelVersions=[version(**odd)]))
     assert (card.name, card.trigger_groups) == ("Red Fox", [["fox"]])
-    assert "left out, for it is odd" in run(db, tmp_path / "one.json").problems[0].why
+    assert "left out because it is invalid" in run(db, tmp_path / "one.json").problems[0].why
 
 
 def test_an_odd_word_on_safety_is_read_strictly(db: Database, tmp_path: Path) -> None:

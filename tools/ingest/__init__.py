@@ -1,4 +1,4 @@
-"""Importers: adapters' cards from files on this machine into the store. Nothing is fetched, nothing is copied."""
+"""Import adapter cards from files on this machine into the store. Nothing is downloaded or copied."""
 
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.ingest.summary import ImportSummary, Problem, write_problems

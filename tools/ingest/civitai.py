@@ -1,4 +1,4 @@
-"""Cards from Civitai's model and version objects: one card a safetensors file. Pure: it reads no files."""
+"""Make cards from Civitai's model and version objects, one per safetensors file. Pure: it reads no files."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ MAX_GROUPS = 64
 MAX_WORDS = 256  # trigger words of all groups
 
 SDXL = "2023-07"
-"""When the site began to host adapters for SDXL. Until then its base model "Other" meant a fine-tuned SD 1: of 4,460
-adapters of those months that do name a base, 99 in 100 are for SD 1. A file on this machine is read as well."""
+"""When the site began to host adapters for SDXL. Before that, its base model "Other" meant a fine-tuned SD 1: of the
+4,460 adapters from those months that name a base, 99 % are for SD 1. For a file on this machine the tensors decide."""
 
 _HASHES = {"AutoV1": "autov1", "AutoV2": "autov2", "AutoV3": "autov3", "CRC32": "crc32", "BLAKE3": "blake3"}
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
 def is_site_object(row: Any) -> bool:
-    """Say whether a JSON value is the site's: a model, or a version that stands alone."""
+    """Say whether a JSON value is a Civitai model, or a version on its own."""
     return isinstance(row, dict) and not row.keys().isdisjoint(("modelVersions", "modelId", "trainedWords"))
 
 
 def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
-    """Make cards of one JSON value: a model, or a version that stands alone."""
+    """Make cards from one JSON value: a model, or a version on its own."""
     if not isinstance(row, dict):
         yield Problem(where, f"expected a JSON object, found {type(row).__name__}")
         return
@@ -57,7 +57,7 @@ def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
         elif "modelId" in row or "trainedWords" in row:
             yield from _read_version(row, None, where)
         else:
-            yield Problem(where, "it is no model (no modelVersions) and no version of one (no modelId)")
+            yield Problem(where, "it is neither a model (no modelVersions) nor a version (no modelId)")
     except ValidationError as error:
         yield Problem(where, first_error(error))
 
@@ -82,7 +82,7 @@ def version_cards(version: SiteVersion, model: SiteModel, where: str) -> Iterato
 
 
 def trigger_groups(entries: list[str]) -> list[list[str]]:
-    """Split each entry at its commas: an entry is a group; syntax and repetitions are dropped, length is bounded."""
+    """Split each entry at its commas into a group; syntax and repetitions are dropped, lengths are limited."""
     groups: list[list[str]] = []
     room = MAX_WORDS
     for entry in entries[:MAX_GROUPS]:
@@ -95,9 +95,9 @@ def trigger_groups(entries: list[str]) -> list[list[str]]:
 
 
 def left_out(odd: list[str], where: str) -> Iterator[Problem]:
-    """Say which fields could not be read."""
+    """Report the fields that could not be read."""
     if odd:
-        yield Problem(where, clean_line(f"left out, for it is odd: {'; '.join(odd)}", 300), skipped=False)
+        yield Problem(where, clean_line(f"left out because it is invalid: {'; '.join(odd)}", 300), skipped=False)
 
 
 def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Card | Problem]:
@@ -114,13 +114,13 @@ def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Car
 
 
 def _adapter_files(version: SiteVersion) -> list[SiteFile]:
-    """List the files that are adapters, the primary one first; a file that is listed twice counts once."""
+    """List the adapter files, the primary one first, each once."""
     files = sorted((f for f in version.files if f.is_safetensors), key=lambda f: not f.primary)
     return list({_hashes(f)[0] or n: f for n, f in reversed(list(enumerate(files)))}.values())[::-1]
 
 
 def version_card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool = True) -> Card:
-    """Make the card of one file of a version; fields that nobody told are at their defaults."""
+    """Make the card of one file of a version; missing fields keep their defaults."""
     stem = PurePosixPath(clean_line(file.name, MAX_NAME)).stem
     name = clean_line(model.name, MAX_NAME) or stem
     sha256, aliases = _hashes(file)
@@ -163,18 +163,18 @@ def version_card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main
 
 
 def _family(version: SiteVersion) -> Family:
-    """Read the family; "Other" is taken at its word only since there are others, see `SDXL`."""
+    """Read the family; "Other" means SD 1 before `SDXL`."""
     if version.baseModel == "Other" and "2022" < version.createdAt < SDXL:
         return "sd15"
     return family_of(version.baseModel)
 
 
 def _hashes(file: SiteFile) -> tuple[str | None, Any]:
-    """Read a file's hashes, lower-case; what is not hex is nobody's hash."""
-    told = {kind: str(value).strip().lower() for kind, value in file.hashes.items() if value}
-    sound = {kind: value for kind, value in told.items() if _HEX.fullmatch(value)}
-    sha256 = sound.get("SHA256", "")
-    return sha256 if len(sha256) == 64 else None, {_HASHES[kind]: v for kind, v in sound.items() if kind in _HASHES}
+    """Read a file's hashes in lower case; values that are not hex are dropped."""
+    values = {kind: str(value).strip().lower() for kind, value in file.hashes.items() if value}
+    valid = {kind: value for kind, value in values.items() if _HEX.fullmatch(value)}
+    sha256 = valid.get("SHA256", "")
+    return sha256 if len(sha256) == 64 else None, {_HASHES[kind]: v for kind, v in valid.items() if kind in _HASHES}
 
 
 def _description(version: SiteVersion, model: SiteModel) -> str:
@@ -191,8 +191,8 @@ def _stats(version: SiteVersion, model: SiteModel) -> Stats:
     )
 
 
-def _count(told: float) -> int:
-    return int(max(0, min(told, 2**53)))
+def _count(number: float) -> int:
+    return int(max(0, min(number, 2**53)))
 
 
 def _what_was_cut(version: SiteVersion, model: SiteModel, card: Card) -> str:
@@ -208,9 +208,9 @@ def _what_was_cut(version: SiteVersion, model: SiteModel, card: Card) -> str:
 
 
 def _is_full(description: str) -> bool:
-    return len(description) > MAX_DESCRIPTION - 10  # white space at the cut is dropped
+    return len(description) > MAX_DESCRIPTION - 10  # white space at the end of the cut is dropped
 
 
 def first_error(error: ValidationError) -> str:
-    """Say in one line what pydantic found wrong first."""
+    """Return pydantic's first error as one line."""
     return clean_line(faults(error, 1), 200)

@@ -1,6 +1,6 @@
-"""Cards from the records of the Draw Things community list: a line an adapter, over many families. Pure.
+"""Make cards from the Draw Things community list: one line per adapter, many families. Pure.
 
-Their files are of that app's own format, so a card of this source has no hash and cannot be installed.
+The files are in that app's own format, so a card from this source has no hash and cannot be installed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from stylus_gen.tools.ingest.weight import to_weight
 
 
 def is_community(row: Any) -> bool:
-    """Say whether a row is of this form."""
+    """Say whether a row has this form."""
     return isinstance(row, dict) and "converted" in row and "version" in row
 
 
 def community_card(row: dict[str, Any], where: str) -> Card | Problem:
-    """Make a card of ``{name, prefix, version, file, weight: {value, lower_bound, upper_bound}, note}``."""
+    """Make a card from ``{name, prefix, version, file, weight: {value, lower_bound, upper_bound}, note}``."""
     name, version, file = (clean_line(str(row.get(key) or ""), MAX_NAME) for key in ("name", "version", "file"))
     if not name or not file:
         return Problem(where, "it has no name or no file")
-    told = row.get("weight")
-    weights = told if isinstance(told, dict) else {}
+    weights = row["weight"] if isinstance(row.get("weight"), dict) else {}
     weight = to_weight(weights.get("value"))
     key = "community-" + re.sub(r"[^a-z0-9]+", "-", file.lower()).strip("-")
     card = Card(

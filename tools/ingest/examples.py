@@ -1,4 +1,4 @@
-"""Example prompts: what people asked for with an adapter, and the weight they gave it. Pure."""
+"""Example prompts of an adapter, with the weight that people gave it. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ RESTRICTED = 4  # R
 
 
 def read_examples(images: list[SiteImage], stem: str) -> list[Example]:
-    """Take the prompts of pictures that are not restricted, each with the weight it gives this file."""
+    """Collect the prompts of unrestricted pictures, each with the weight it gives this file."""
     examples: dict[str, Example] = {}
     for image in images:
-        inner = image.meta.get("meta")  # today's API has it one level deeper
+        inner = image.meta.get("meta")  # the current API nests it one level deeper
         meta = inner if isinstance(inner, dict) else image.meta
         prompt = meta.get("prompt")
         if not isinstance(prompt, str) or _is_restricted(image):
@@ -38,7 +38,7 @@ def _is_restricted(image: SiteImage) -> bool:
 
 
 def _resource_weight(resources: Any, stem: str) -> float | None:
-    """Read the weight off the generator's list of resources: ``[{"name": …, "type": "lora", "weight": …}]``."""
+    """Read the weight from the generator's list of resources: ``[{"name": …, "type": "lora", "weight": …}]``."""
     for resource in resources if isinstance(resources, list) else ():
         if isinstance(resource, dict) and str(resource.get("name", "")).casefold() == stem.casefold():
             return to_weight(resource.get("weight"))

@@ -1,4 +1,4 @@
-"""Hashes of files on this machine. Each file is read once; its size, time and inode say whether it must be again."""
+"""Hash files on this machine. A file is read again only if its size, time or inode has changed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from stylus_gen.tools.progress import Bytes, Progress
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.store.places import Mark, Place, mark_of, read_places, remember
 
-THREADS = 2  # one disk is not read faster by more
+THREADS = 2  # more do not read one disk faster
 
 Hashed = Place | AdapterRejected | OSError
-"""What a file is, or why it is not known."""
+"""The hashes of a file, or why there are none."""
 
 
 def hash_files(db: Database, paths: Sequence[Path], progress: Progress) -> dict[Path, Hashed]:
-    """Hash files, or remember them; progress is in bytes of those that must be read."""
+    """Hash files, or look their hashes up; progress counts the bytes of files that must be read."""
     places = read_places(db)
     at = {place.path: place for place in places}
     known = {place.mark: place for place in places}
@@ -68,13 +68,13 @@ def _hash_new(new: dict[Path, Mark], progress: Progress) -> Iterator[tuple[Path,
 
 
 def _checked(path: Path) -> tuple[str, str]:
-    """Hash a file whose header is sound; what is no adapter is not read to its end."""
+    """Hash a file with a valid adapter header; any other file is not read to its end."""
     require_adapter(read_header(path.resolve()), path)
     return hash_file(path)
 
 
 def hash_file(path: Path) -> tuple[str, str]:
-    """Read a safetensors file and hash it: (SHA-256, AutoV3, 12 digits of the SHA-256 of what follows the header)."""
+    """Read a safetensors file and hash it: (SHA-256, AutoV3). AutoV3 is 12 digits of the SHA-256 of the tensors."""
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as file:
         start = file.read(8)

@@ -1,4 +1,4 @@
-"""The kind of an adapter, told by its tags and its name. Pure."""
+"""Derive the kind of an adapter from its tags and its name. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from stylus_gen.tools.card import Kind
 
-# The adapter site gives a model one of its own category tags; the rest is what people write themselves. The first
-# line that has one of a model's tags decides: categories before free tags, what is shown before how it is shown.
+# The adapter site gives a model one of its own category tags; people write the other tags. The first line with one of a
+# model's tags decides: categories come before free tags, subjects before styles.
 _TAGS: tuple[tuple[Kind, frozenset[str]], ...] = (
     ("character", frozenset({"character", "celebrity"})),
     ("clothing", frozenset({"clothing"})),
@@ -32,27 +32,26 @@ _TAGS: tuple[tuple[Kind, frozenset[str]], ...] = (
 
 _SLIDER = re.compile(r"sliders?\b", re.IGNORECASE)
 _STYLE = re.compile(r"\bstyles?\b", re.IGNORECASE)
-# Distilled few-step adapters. "Turbo" and "Lightning" alone are bases, or thunderstorms.
+# Distilled few-step adapters. "Turbo" and "Lightning" alone are names of bases, or weather.
 _ACCELERATOR = re.compile(
     r"\b(lcm|dmd2?|tcd)\b|\bhyper[- _]?(sd|flux)|\b(sd|sdxl|xl|flux|qwen|wan)[\w.\- ]{0,12}(lightning|turbo)"
     r"|\b(lightning|turbo|hyper)\W+(lo ?ra|\d)|\b\d+[- ]?steps?\b",
     re.IGNORECASE,
 )
 
-
-# Where words meet in a file's name: at "_", and at capitals, as in "sdxlLCM" and "LCMLoRA".
-_SEAM = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Word boundaries in a file name: at "_", and at capitals, as in "sdxlLCM" and "LCMLoRA".
+_BOUNDARY = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def kind_of(name: str, tags: Sequence[str]) -> Kind:
-    """Tell the kind; "unknown" where neither says."""
-    name = _SEAM.sub(" ", name)
+    """Return the kind; "unknown" if neither name nor tags show it."""
+    name = _BOUNDARY.sub(" ", name)
     lowered = {tag.lower() for tag in tags}
     if _SLIDER.search(name) or lowered & {"slider", "sliders"}:
         return "slider"
-    told: Kind = next((kind for kind, known in _TAGS if lowered & known), "unknown")
-    if told in ("unknown", "concept") and _ACCELERATOR.search(name):
+    kind: Kind = next((of_tags for of_tags, known in _TAGS if lowered & known), "unknown")
+    if kind in ("unknown", "concept") and _ACCELERATOR.search(name):
         return "accelerator"
-    if told == "unknown" and _STYLE.search(name):
+    if kind == "unknown" and _STYLE.search(name):
         return "style"
-    return told
+    return kind

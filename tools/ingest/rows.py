@@ -1,4 +1,4 @@
-"""JSON files as a stream of rows: one object, a list, ``{"items": […]}``, or a line each; gzip too."""
+"""Read JSON files as a stream of rows: one object, a list, ``{"items": […]}``, or one per line; also gzipped."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import IO, Any, cast
 from stylus_gen.tools.ingest.summary import Problem
 
 MAX_JSON = 512 * 2**20
-"""Bytes of a file that is one JSON value, which must be read whole; ``.jsonl`` is read by line."""
+"""Bytes of a file with one JSON value, which is read whole; ``.jsonl`` is read line by line."""
 
 MAX_LINE = 32 * 2**20
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".civitai.info")
 
 JsonRow = tuple[str, Any]
-"""Where it stands, and the value."""
+"""The position in the file, and the value."""
 
 
 def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[JsonRow | Problem]:
-    """Read a file's rows; what cannot be read is a problem with its line. ``advance`` hears of bytes done so far."""
+    """Read a file's rows; an unreadable row is a problem. ``advance`` gets the number of bytes read so far."""
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as file:
             lines = path.name.lower().removesuffix(".gz").endswith(".jsonl")
@@ -36,7 +36,7 @@ def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[JsonRow | 
 
 
 def read_value(path: Path) -> Any:
-    """Read one JSON value; raises ValueError (also for bytes that are no Unicode text) or OSError."""
+    """Read one JSON value. Raises ValueError, also for bytes that are not Unicode, or OSError."""
     with path.open("rb") as file:
         raw = file.read(MAX_LINE + 1)
     if len(raw) > MAX_LINE:
@@ -54,7 +54,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[JsonRow | Problem]:
         number += 1
         where = f"{path.name}, line {number}"
         if len(line) > MAX_LINE:
-            yield Problem(where, f"a line of more than {MAX_LINE:,} bytes; the rest of the file is left out")
+            yield Problem(where, f"a line of more than {MAX_LINE:,} bytes; the rest of the file is skipped")
             return
         if line.strip():
             yield _row(where, line)
@@ -63,7 +63,9 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[JsonRow | Problem]:
 def _values(path: Path, file: IO[bytes]) -> Iterator[JsonRow | Problem]:
     raw = file.read(MAX_JSON + 1)
     if len(raw) > MAX_JSON:
-        yield Problem(path.name, f"more than {MAX_JSON:,} bytes in one JSON value: make it .jsonl, a line a model")
+        yield Problem(
+            path.name, f"more than {MAX_JSON:,} bytes in one JSON value: convert it to .jsonl, a model per line"
+        )
         return
     row = _row(path.name, raw)
     value = None if isinstance(row, Problem) else row[1]
@@ -84,6 +86,6 @@ def _row(where: str, raw: bytes) -> JsonRow | Problem:
 
 def _loads(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode(json.detect_encoding(raw)))  # UTF-8, -16 or -32, as RFC 4627 tells them apart
+        return json.loads(raw.decode(json.detect_encoding(raw)))  # UTF-8, -16 or -32, detected as RFC 4627 does
     except RecursionError:
         raise ValueError("nested too deeply") from None

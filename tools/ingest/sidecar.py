@@ -1,8 +1,8 @@
-"""Cards from what lies in and beside an adapter file: its header, and the notes that people's managers leave.
+"""Make cards from an adapter file's header and from the sidecars that other programs write beside it.
 
-``<stem>.civitai.info`` is a Civitai version object, ``<stem>.metadata.json`` Lora-Manager's, ``<stem>.json`` what A1111
-keeps of what its user typed or, from SD.Next, a Civitai model object. Pure: it is given parsed JSON and a card of the
-file itself (id, hashes, name, path), and reads no files. Missing or odd fields are left out: these are notes.
+``<stem>.civitai.info`` is a Civitai version object. ``<stem>.metadata.json`` is Lora-Manager's. ``<stem>.json`` holds
+what a user typed into A1111 or, from SD.Next, a Civitai model object. Pure: it gets parsed JSON and a card of the file
+(id, hashes, name, path), and reads no files. Missing or invalid fields are skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from stylus_gen.tools.lora.header import Header
 from stylus_gen.tools.stem import is_anyones, stem_of
 
 SourceCards = list[tuple[Card, str] | Problem]
-"""Cards of one file, each with the source that tells it."""
+"""Cards of one file, each with its source."""
 
 
 def header_card(header: Header, file: Card) -> SourceCards:
@@ -75,7 +75,7 @@ def header_card(header: Header, file: Card) -> SourceCards:
 
 
 def json_card(note: Any, file: Card) -> SourceCards:
-    """Read ``<stem>.json``, which several programs write, each in its own form."""
+    """Read ``<stem>.json``, which several programs write in different forms."""
     known = note.keys() if isinstance(note, dict) else set()
     if known & {"modelVersions", "modelId", "trainedWords"}:
         return civitai_card(note, file)
@@ -85,7 +85,7 @@ def json_card(note: Any, file: Card) -> SourceCards:
 
 
 def a1111_card(note: Any, file: Card) -> SourceCards:
-    """Read what a user of A1111 typed about a file."""
+    """Read what a user typed into A1111 about a file."""
     if not isinstance(note, dict):
         return [Problem("", "expected a JSON object", skipped=False)]
     weight = to_weight(note.get("preferred weight"))
@@ -103,7 +103,7 @@ def a1111_card(note: Any, file: Card) -> SourceCards:
 
 
 def civitai_card(note: Any, file: Card) -> SourceCards:
-    """Read a Civitai version or model object about this file; refuse it if it lists hashes and none is the file's."""
+    """Read a Civitai version or model object; refuse it if it lists hashes and none is this file's."""
     if isinstance(note, dict) and "modelVersions" in note:
         return _model_card(note, file)
     try:
@@ -114,14 +114,14 @@ def civitai_card(note: Any, file: Card) -> SourceCards:
 
 
 def manager_card(note: Any, file: Card) -> SourceCards:
-    """Read Lora-Manager's notes, and the Civitai version object inside them, or what of one its user wrote."""
+    """Read Lora-Manager's JSON and the Civitai version object in it, which the user may have written."""
     if not isinstance(note, dict):
         return [Problem("", "expected a JSON object", skipped=False)]
     inner = note.get("civitai")
     site = civitai_card(inner, file) if isinstance(inner, dict) and inner else []
-    told = _text(note.get("sha256")).strip().lower()
-    if told and told != file.sha256 and not _same_tensors(inner, file):
-        return [Problem("", "it is about another file: its sha256 is not this one's", skipped=False)]
+    sha256 = _text(note.get("sha256")).strip().lower()
+    if sha256 and sha256 != file.sha256 and not _same_tensors(inner, file):
+        return [Problem("", "it is about another file: its sha256 differs", skipped=False)]
     tips = _json(note.get("usage_tips"))
     tags = _tags(note.get("tags"))
     name = clean_line(_text(note.get("model_name")), MAX_NAME)
@@ -152,37 +152,37 @@ SIDECARS: dict[str, Callable[[Any, Card], SourceCards]] = {
     ".metadata.json": manager_card,
     ".civitai.info": civitai_card,
 }
-"""What may lie beside ``<stem>.safetensors``."""
+"""The suffixes of files beside ``<stem>.safetensors``, and their readers."""
 
 
 def _blank(file: Card) -> Card:
-    """Make a card that says nothing yet, so that a note speaks only of what it knows."""
+    """Make an empty card, so that a sidecar claims only what it contains."""
     return Card(id=file.id, model_key="", name="")
 
 
 def _model_card(note: dict[str, Any], file: Card) -> SourceCards:
-    """Read a model object: the version that this file is of."""
+    """Read the version of a model object that this file belongs to."""
     try:
         model, odd = read_record(SiteModelWithVersions, note)
     except ValidationError as error:
         return [Problem("", first_error(error), skipped=False)]
-    told = list(left_out(odd, ""))
+    problems = list(left_out(odd, ""))
     cards: list[Card | Problem] = []
     for row in model.modelVersions:
         try:
             version, odd = read_record(SiteVersion, row)
         except ValidationError as error:
-            told.append(Problem("", first_error(error), skipped=False))
+            problems.append(Problem("", first_error(error), skipped=False))
             continue
-        told += left_out(odd, "")
+        problems += left_out(odd, "")
         cards += _cards(version, model, file)
     named = [card for card in cards if isinstance(card, Card) and stem_of(card.file_name) == stem_of(file.file_name)]
     unsure = len(model.modelVersions) > 1 and not any(_same_hash(card, file) for card in cards)
-    return [*told, *_choose(named if unsure and named else cards, file, sure=not unsure or bool(named))]
+    return [*problems, *_choose(named if unsure and named else cards, file, sure=not unsure or bool(named))]
 
 
 def _cards(version: SiteVersion, model: SiteModel, file: Card) -> list[Card | Problem]:
-    """Make a version's cards; where it lists no files, what it says holds for the file beside it."""
+    """Make a version's cards; a version that lists no files describes the file beside it."""
     if version.files or model.type.lower() not in ADAPTER_TYPES:
         cards = list(version_cards(version, model, ""))
         return [Problem("", c.why, skipped=False) if isinstance(c, Problem) else c for c in cards]
@@ -190,18 +190,18 @@ def _cards(version: SiteVersion, model: SiteModel, file: Card) -> list[Card | Pr
 
 
 def _choose(cards: Sequence[Card | Problem], file: Card, *, sure: bool = True) -> SourceCards:
-    """Take the card that is about this file: by its hash, or, where no hash is known, if it is ``sure``."""
-    told = [card for card in cards if isinstance(card, Card)]
-    own = [card for card in told if _same_hash(card, file)]
-    own = own or [card for card in told if sure and card.sha256 is None and not card.aliases]
-    if told and not own:
-        return [Problem("", "it is about another file: none of its hashes is this one's", skipped=False)]
+    """Choose the card of this file by its hash or, if no hash is known, if the match is ``sure``."""
+    candidates = [card for card in cards if isinstance(card, Card)]
+    own = [card for card in candidates if _same_hash(card, file)]
+    own = own or [card for card in candidates if sure and card.sha256 is None and not card.aliases]
+    if candidates and not own:
+        return [Problem("", "it is about another file: none of its hashes matches", skipped=False)]
     problems = [card for card in cards if isinstance(card, Problem)]
     return [*problems, *((_about(card, file), "civitai") for card in own[:1])]
 
 
 def _same_hash(card: Card | Problem, file: Card) -> bool:
-    """Tell whether a card has one of the file's hashes; AutoV3, of the tensors alone, outlives an edited header."""
+    """Say whether a card has one of the file's hashes. AutoV3 covers the tensors only and survives an edited header."""
     if isinstance(card, Problem):
         return False
     known = {kind: value[:12] if kind == "autov3" else value for kind, value in card.aliases.items()}
@@ -209,15 +209,15 @@ def _same_hash(card: Card | Problem, file: Card) -> bool:
 
 
 def _same_tensors(version: Any, file: Card) -> bool:
-    """Tell whether a version object lists a file with this one's AutoV3."""
+    """Say whether a version object lists a file with this file's AutoV3."""
     files = version.get("files") if isinstance(version, dict) else None
     hashes = [f["hashes"] for f in files if isinstance(f, dict) and "hashes" in f] if isinstance(files, list) else []
-    told = [_text(h.get("AutoV3")).lower()[:12] for h in hashes if isinstance(h, dict)]
-    return bool(file.aliases.get("autov3")) and file.aliases["autov3"] in told
+    values = [_text(h.get("AutoV3")).lower()[:12] for h in hashes if isinstance(h, dict)]
+    return bool(file.aliases.get("autov3")) and file.aliases["autov3"] in values
 
 
 def _about(card: Card, file: Card) -> Card:
-    """Leave of a site's card what it knows better than the file that is here; hashes of an earlier header are not."""
+    """Drop from a site's card what the local file states better, and the hashes of an earlier header."""
     own = {kind: value for kind, value in card.aliases.items() if card.sha256 == file.sha256}
     return card.model_copy(
         update={"id": file.id, "sha256": None, "file_name": "", "file_size": None, "aliases": own | file.aliases}
@@ -230,20 +230,20 @@ def _tags(tags: Any) -> list[str]:
 
 
 def _title(meta: dict[str, str]) -> str:
-    """Choose the title that tells what the file is; "last" and "lora" do not, the file's own name may."""
+    """Return the first title that is not generic, such as "last" and "lora"; else an empty one."""
     return next(
         (t for t in (_first(meta, key) for key in ("modelspec.title", "ss_output_name")) if not is_anyones(t)), ""
     )
 
 
 def _first(meta: dict[str, str], *keys: str) -> str:
-    """The first of some metadata that says anything; trainers write "None" for nothing."""
+    """Return the first metadata value that is not empty; trainers write "None" for nothing."""
     values = (clean_line(meta.get(key, ""), MAX_NAME) for key in keys)
     return next((value for value in values if not says_nothing(value)), "")
 
 
 def _texts(texts: Sequence[Any]) -> str:
-    """Join texts, made plain, to a description."""
+    """Join texts, made plain, into a description."""
     parts = (plain_text(text, MAX_DESCRIPTION) for text in texts if isinstance(text, str))
     return "\n".join(filter(None, parts))[:MAX_DESCRIPTION]
 
@@ -253,7 +253,7 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> dict[str, Any]:
-    """Read an object that may be JSON inside JSON; anything else is empty."""
+    """Read an object that may be JSON in a string; anything else gives an empty one."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -1,7 +1,7 @@
-"""The adapter site's JSON as records: Civitai's *model* and *model version* objects, of 2023 and of today.
+"""Civitai's *model* and *model version* objects as records, in the forms of 2023 and of today.
 
-Fields that nobody here reads are left out; what is missing or null becomes the default. So does, with a word to the
-user, a field of a wrong type: see `read_record`.
+Fields that are not used are ignored; missing or null fields get the default. A field of a wrong type gets the default
+too, and is reported: see `read_record`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _tag(value: Any) -> Any:
 
 
 MAX_ENTRIES = 1_000
-"""Of any list; what is beyond it is not looked at."""
+"""Of any list; further entries are ignored."""
 
 Id = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, _none_to(str)]
@@ -35,7 +35,7 @@ Strings = Annotated[list[Annotated[str, BeforeValidator(_tag)]], _none_to(list),
 
 
 class Site(BaseModel):
-    """A record that ignores what it does not know."""
+    """A record that ignores unknown fields."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -62,13 +62,13 @@ class SiteFile(Site):
 
     @property
     def is_safetensors(self) -> bool:
-        """Say whether this is an adapter's weights in the one format that is read."""
+        """Say whether this file holds model weights as safetensors."""
         is_model = self.type in ("Model", "Pruned Model", "")
         return is_model and (self.metadata.get("format") == "SafeTensor" or self.name.endswith(".safetensors"))
 
 
 class SiteImage(Site):
-    """One example picture; ``meta`` is the generator's own record of it."""
+    """One example picture; ``meta`` is what its generator recorded."""
 
     nsfwLevel: Any = None
     nsfw: Any = None
@@ -76,7 +76,7 @@ class SiteImage(Site):
 
 
 class SiteModel(Site):
-    """What the versions share. Inside a version object it lacks most of its fields."""
+    """What the versions share. Inside a version object most fields are missing."""
 
     id: Id | None = None
     name: Text = ""
@@ -96,9 +96,9 @@ class SiteModel(Site):
 
 
 class SiteVersion(Site):
-    """One version of a model; ``model`` is there when it stands alone, as in a ``.civitai.info`` file.
+    """One version of a model; ``model`` is set when the version is on its own, as in a ``.civitai.info`` file.
 
-    A note beside a file may lack the id: what its user wrote by hand.
+    A sidecar that a user wrote may lack the id.
     """
 
     id: Id | None = None
@@ -117,7 +117,7 @@ class SiteVersion(Site):
 
 
 class SiteModelWithVersions(SiteModel):
-    """A model object. Its versions are checked one by one, so that a bad one costs only itself."""
+    """A model object. Its versions are validated one by one, so that an invalid one does not affect the others."""
 
     id: Id
     modelVersions: Annotated[list[Any], _none_to(list), _first(MAX_ENTRIES)] = []
@@ -126,16 +126,16 @@ class SiteModelWithVersions(SiteModel):
 Form = TypeVar("Form", bound=Site)
 
 ESSENTIAL = frozenset({("type",), ("model", "type")})
-"""What must be right, or the whole record is refused: whether it is an adapter at all."""
+"""Fields that must be valid, or the whole record is refused: they say whether it is an adapter."""
 
 STRICTEST = {"poi": True, "minor": True, "nsfw": True, "nsfwLevel": 8}
-"""What is read where a word on safety is odd."""
+"""The values of safety fields that are invalid."""
 
 
 def read_record(form: type[Form], row: Any) -> tuple[Form, list[str]]:
-    """Read a record; an odd field is left out, and named, but for `ESSENTIAL` ones.
+    """Read a record; return it and the errors of its invalid fields, which get their defaults.
 
-    Raises ValidationError if the row is no object or an essential field is odd.
+    Raises ValidationError if the row is not an object or an `ESSENTIAL` field is invalid.
     """
     try:
         return form.model_validate(row), []
@@ -143,14 +143,14 @@ def read_record(form: type[Form], row: Any) -> tuple[Form, list[str]]:
         faults = error.errors(include_url=False, include_input=False)
         if not isinstance(row, dict) or any(f["loc"] in ESSENTIAL or not f["loc"] for f in faults):
             raise
-    for fault in reversed(faults):  # from the end, so that places in lists stay right
+    for fault in reversed(faults):  # from the end, so that list indexes stay valid
         row = _without(row, fault["loc"])
-    said = [".".join(map(str, fault["loc"])) + ": " + fault["msg"] for fault in faults[:3]]
-    return form.model_validate(row), said + ([f"and {len(faults) - 3} more"] if len(faults) > 3 else [])
+    errors = [".".join(map(str, fault["loc"])) + ": " + fault["msg"] for fault in faults[:3]]
+    return form.model_validate(row), errors + ([f"and {len(faults) - 3} more"] if len(faults) > 3 else [])
 
 
 def _without(value: Any, path: tuple[int | str, ...]) -> Any:
-    """Copy a value without what a path leads to; a path may go on below it, into what pydantic tried."""
+    """Copy a value without the item at a path; pydantic's paths may continue below the item."""
     head, rest = path[0], path[1:]
     if isinstance(value, dict) and isinstance(head, str) and head in value:
         inner = value[head]

@@ -1,4 +1,4 @@
-"""What an import did, and what it could not take and why."""
+"""What an import did, and which rows and files it could not import and why."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.ingest.text import clean_line
 
 MAX_PROBLEMS = 100_000
-"""Problems kept: some 20 MB. A dump may hold a million bad rows; more are only counted."""
+"""Problems that are kept, about 20 MB. A dump may hold a million bad rows; further ones are only counted."""
 
 EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One row or file with something wrong.
+    """A row or file with a problem.
 
-    ``skipped``: it was not taken; else it was, but not all of it. ``ignored``: it is another tool's and was never an
+    ``skipped``: it was not imported; otherwise it was imported in part. ``ignored``: it is another tool's file and no
     adapter.
     """
 
@@ -33,13 +33,13 @@ class Problem:
 
     @property
     def what(self) -> str:
-        """Say what became of it."""
+        """Return the outcome in words."""
         return "left alone" if self.ignored else "skipped" if self.skipped else "taken in part"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Problems that differ in names and numbers only: how many, and the first of them."""
+    """Problems that differ only in names and numbers: how many there are, and the first of them."""
 
     what: str
     why: str
@@ -49,7 +49,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import did, in adapters. ``problems`` are the first 100,000 of ``problem_count``.
+    """What an import did, counted in adapters. ``problems`` are the first 100,000 of ``problem_count``.
 
     ``merged`` adapters joined a file known under another model; ``retired`` ones have lost their file; ``ignored``
     counts JSON files of other tools; ``seconds`` include the search index. ``problems_file`` lists all problems.
@@ -69,16 +69,16 @@ class ImportSummary:
 
     @property
     def reasons(self) -> list[Reason]:
-        """Group the problems by what became of them and why, the most frequent first."""
+        """Group the problems by outcome and reason, the most frequent first."""
         return group(self.problems)
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain data."""
+        """Return it as plain data."""
         return {**asdict(self), "reasons": [asdict(reason) for reason in self.reasons]}
 
 
 def write_problems(summary: ImportSummary, path: Path) -> ImportSummary:
-    """Write all problems to a file, a line each, and note its path; a file that cannot be written is not noted."""
+    """Write the problems to a file, one per line, and record its path; if it cannot be written, record none."""
     if not summary.problems:
         return summary
     lines = (f"{p.what}\t{clean_line(p.where, 1000)}\t{clean_line(p.why, 1000)}\n" for p in summary.problems)
@@ -93,7 +93,7 @@ def write_problems(summary: ImportSummary, path: Path) -> ImportSummary:
 
 
 def group(problems: Sequence[Problem]) -> list[Reason]:
-    """Group problems whose reasons differ in names and numbers only."""
+    """Group problems whose reasons differ only in names and numbers."""
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         groups.setdefault((problem.what, _pattern(problem.why)), []).append(problem)
@@ -109,13 +109,13 @@ def _examples(problems: Sequence[Problem]) -> tuple[str, ...]:
 
 
 def _pattern(why: str) -> str:
-    """Leave of a reason what it shares with its like."""
+    """Replace names and numbers in a reason."""
     return re.sub(r"\d[\d,.]*", "…", re.sub(r"'[^']*'|\"[^\"]*\"", "…", why))
 
 
 @dataclass
 class ImportLog:
-    """Problems, collected while cards stream by."""
+    """Collects the problems of a stream of cards."""
 
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
@@ -131,7 +131,7 @@ class ImportLog:
             self.problems.append(problem)
 
     def filter(self, stream: Iterable[Card | Problem]) -> Iterator[Card]:
-        """Let cards pass, keep problems."""
+        """Yield the cards; record the problems."""
         for item in stream:
             if isinstance(item, Problem):
                 self.add(item)

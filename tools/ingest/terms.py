@@ -1,4 +1,4 @@
-"""What a model's author allows and whom it may be shown to, from the site's flags. Pure."""
+"""Read a model's licence and content level from the site's flags. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stylus_gen.tools.card import Licence
 from stylus_gen.tools.ingest.site import SiteModel
 
 NSFW_LEVEL = 8
-"""X: the level of a model said to be "nsfw" without saying how much."""
+"""X: the level of a model flagged "nsfw" without a level."""
 
 MILD = 1 | 2  # PG, PG-13
 ALL_LEVELS = 63
@@ -27,15 +27,15 @@ def read_licence(model: SiteModel) -> Licence:
 
 
 def nsfw_level(nsfw: bool, *levels: int | None) -> int:
-    """Make a bitmask of a flag and what levels are told; "nsfw" outweighs a level that includes mild pictures."""
-    told = next((level for level in levels if level), 1)
-    return (told & ~MILD if nsfw else told) & ALL_LEVELS or NSFW_LEVEL
+    """Combine the flag and the first level that is set into a bitmask; "nsfw" removes the mild levels."""
+    level = next((value for value in levels if value), 1)
+    return (level & ~MILD if nsfw else level) & ALL_LEVELS or NSFW_LEVEL
 
 
 def commercial_use(value: str | list[str] | None) -> frozenset[Any] | None:
-    """Read ``allowCommercialUse``: one word of 2023, which includes all lesser ones, or a list, or "{Image,Rent}".
+    """Read ``allowCommercialUse``: a single word (2023), which includes all lesser ones, or a list, or "{Image,Rent}".
 
-    A word that nobody knows allows nothing.
+    An unknown word allows nothing.
     """
     if value is None:
         return None

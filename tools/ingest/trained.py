@@ -1,4 +1,4 @@
-"""What a trainer wrote into a file's header about words: the trigger words, and the tags of the captions. Pure."""
+"""Read trigger words and caption tags from the metadata that trainers write into a file's header. Pure."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import Any
 from stylus_gen.tools.ingest.text import says_nothing
 from stylus_gen.tools.text import plain
 
-MAX_TAGS = 24  # of the captions' most frequent tags
-MAX_DEPTH = 6  # of JSON inside JSON that is looked into
+MAX_TAGS = 24  # the most frequent ones
+MAX_DEPTH = 6  # of JSON in strings of JSON
 
 _TRIGGER_KEY = re.compile(
     r"(?:.*\.|ss_|ot_)?(?:trigger|trained|activation|instance)[_ -]?(?:words?|phrases?|text|prompt|tokens?)?",
     re.IGNORECASE,
 )
-_FOLDER = re.compile(r"\d+[_ ](.+)")  # "<repeats>_<trigger> <class>", as kohya's trainer reads it
+_FOLDER = re.compile(r"\d+[_ ](.+)")  # "<repeats>_<trigger> <class>", kohya's folder names
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 Counts = dict[str, float]
 
 
 def trained_words(metadata: dict[str, str]) -> list[str]:
-    """List what is said to trigger the adapter, a group an entry; else the words that the captions give away.
+    """List the stated trigger words, one group per entry; if there are none, infer them from the captions.
 
-    Trainers that know of no field for it write ``{"1_trig": {"trig": 1}}`` as frequencies of tags: a tag that every
-    caption of a folder has, and that the folder is named after, or that is its only one, is a trigger word.
+    Trainers without a field for them write tag frequencies such as ``{"1_trig": {"trig": 1}}``: a tag of every caption
+    in a folder is a trigger word if it is the only tag or the folder is named after it.
     """
-    said = [entry for key, value in metadata.items() if _TRIGGER_KEY.fullmatch(key) for entry in _entries(value)]
-    if not all(map(says_nothing, said)):
-        return said
+    stated = [entry for key, value in metadata.items() if _TRIGGER_KEY.fullmatch(key) for entry in _entries(value)]
+    if not all(map(says_nothing, stated)):
+        return stated
     folders = list(_folders(metadata))
     tokens = [t for t in _find(_loads(metadata.get("ss_datasets", "")), "class_tokens") if isinstance(t, str)]
-    return [tag for name, counts in folders for tag in _given_away(name, counts)] or tokens
+    return [tag for name, counts in folders for tag in _inferred(name, counts)] or tokens
 
 
 def trained_tags(metadata: dict[str, str]) -> list[str]:
-    """List the tags that most training pictures had, the most frequent first."""
+    """List the most frequent tags of the training pictures, in that order."""
     total: Counts = {}
     for _, counts in _folders(metadata):
         for tag, count in counts.items():
@@ -47,12 +47,12 @@ def trained_tags(metadata: dict[str, str]) -> list[str]:
 
 
 def _entries(value: str) -> Iterator[str]:
-    """Read a trigger field: a text, or a list of them as JSON or as Python writes it."""
-    told = _loads(value)
-    if isinstance(told, list | dict):
-        yield from _strings(told)
-    elif isinstance(told, str):
-        yield told
+    """Read a trigger field: a text, or a list of texts as JSON or as a Python literal."""
+    parsed = _loads(value)
+    if isinstance(parsed, list | dict):
+        yield from _strings(parsed)
+    elif isinstance(parsed, str):
+        yield parsed
     elif value.startswith("[") and value.endswith("]") and (quoted := _QUOTED.findall(value)):
         yield from (single or double for single, double in quoted)
     else:
@@ -60,7 +60,7 @@ def _entries(value: str) -> Iterator[str]:
 
 
 def _strings(value: Any, depth: int = MAX_DEPTH) -> Iterator[str]:
-    """List the texts in a list of lists; of an object its keys, whose values are counts or settings."""
+    """List the texts in nested lists; an object stands for its keys, because its values are counts or settings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict) and depth:
@@ -69,9 +69,9 @@ def _strings(value: Any, depth: int = MAX_DEPTH) -> Iterator[str]:
 
 
 def _folders(metadata: dict[str, str]) -> Iterator[tuple[str, Counts]]:
-    """List folders of training pictures, each with its tags' frequencies, in whatever form they were written."""
-    told = _loads(metadata.get("ss_tag_frequency", ""))
-    for value in [told] if told else _find(_loads(metadata.get("ss_datasets", "")), "tag_frequency"):
+    """List the folders of training pictures with their tag frequencies; trainers write them in several forms."""
+    frequencies = _loads(metadata.get("ss_tag_frequency", ""))
+    for value in [frequencies] if frequencies else _find(_loads(metadata.get("ss_datasets", "")), "tag_frequency"):
         yield from _counted("", value)
 
 
@@ -81,23 +81,24 @@ def _counted(name: str, value: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[st
     if isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
         value = {pair[0]: pair[1] for pair in value if isinstance(pair[0], str)}
     if isinstance(value, dict):
-        counts = {tag.strip(): number for tag, told in value.items() if (number := _number(told)) and tag.strip()}
+        counts = {tag.strip(): number for tag, count in value.items() if (number := _number(count)) and tag.strip()}
         if counts:
             yield name, counts
     inner = value.items() if isinstance(value, dict) else ((name, v) for v in value) if isinstance(value, list) else ()
-    for key, told in inner if depth else ():
-        if isinstance(told, dict | list) or (isinstance(told, str) and told.startswith(("{", "["))):
-            yield from _counted(key, told, depth - 1)
+    for key, item in inner if depth else ():
+        if isinstance(item, dict | list) or (isinstance(item, str) and item.startswith(("{", "["))):
+            yield from _counted(key, item, depth - 1)
 
 
-def _number(told: Any) -> float:
-    """Read a count; what is none is zero."""
-    if isinstance(told, str) and told.isdecimal() and len(told) < 10:
-        return float(told)
-    return float(min(told, 2**53)) if isinstance(told, int | float) and not isinstance(told, bool) and told > 0 else 0
+def _number(value: Any) -> float:
+    """Read a count; anything else is zero."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        return float(value)
+    is_count = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return float(min(value, 2**53)) if is_count else 0
 
 
-def _given_away(folder: str, counts: Counts) -> Iterator[str]:
+def _inferred(folder: str, counts: Counts) -> Iterator[str]:
     most = max(counts.values())
     named = _FOLDER.fullmatch(folder)
     name = f"{plain(named[1] if named else folder)} "
@@ -108,7 +109,7 @@ def _given_away(folder: str, counts: Counts) -> Iterator[str]:
 
 
 def _find(value: Any, key: str, depth: int = MAX_DEPTH) -> Iterator[Any]:
-    """Find all values of a key, however deep."""
+    """Find all values of a key at any depth."""
     if isinstance(value, dict) and value.get(key):
         yield value[key]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -117,7 +118,7 @@ def _find(value: Any, key: str, depth: int = MAX_DEPTH) -> Iterator[Any]:
 
 
 def _loads(text: str) -> Any:
-    """Read JSON; what is none is None."""
+    """Parse JSON; None if it is invalid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The weight of an adapter, from prompts that used it and from what its author wrote. Pure."""
+"""Read an adapter's weight from prompts that used it and from its author's description. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from stylus_gen.tools.a1111 import find_tags, read_tags
 from stylus_gen.tools.card import Example
 
 MAX_WEIGHT = 5.0
-"""Sliders go to 5 and below zero; beyond it is a typing error."""
+"""Sliders go to ±5; a larger value is a typing error."""
 
-# What else people give numbers for: training, sampling, other models. Beside it a number is not the adapter's weight.
+# Other things that people give numbers for: training, sampling, other models. A number beside one is no adapter weight.
 _ELSE = (
     r"(?:decay|noise|noising|offset|learning|optimi[sz]er|guidance|denois\w*|hi(?:gh)?[- ]?res|upscal\w*|control ?net"
     r"|ip[- ]?adapter|\w*detailer|drop ?out|alpha|epochs?|batch|gamma|sampler|inpaint\w*|embedding|inversion|magnitude"
@@ -32,11 +32,11 @@ _AUTHOR = (
 )
 _TAG_VALUE = re.compile(_RANGE, re.IGNORECASE)
 _QUALIFIED = re.compile(rf"{_ELSE}(?:[ \t_-]*(?!and\b|with\b|or\b)[^\W\d]+)?[ \t_-]*\Z", re.IGNORECASE)
-"""Before a number's word: "noise offset strength 0.1", "denoising strength"."""
+"""Such a word before "strength" or "weight": "noise offset strength 0.1", "denoising strength"."""
 
 
 class Weight(NamedTuple):
-    """What an author recommends; ``low`` and ``high`` where a range was given."""
+    """An author's recommendation; ``low`` and ``high`` are set for a range."""
 
     value: float
     low: float | None
@@ -70,7 +70,7 @@ def used_weight(prompt: str, stem: str) -> float | None:
 
 
 def to_weight(value: object) -> float | None:
-    """Read a weight off untyped data: a finite number within ±5, not zero; else None."""
+    """Read a weight from untyped data: a finite number within ±5 and not zero, else None."""
     try:
         weight = float(str(value))
     except ValueError:
@@ -79,6 +79,6 @@ def to_weight(value: object) -> float | None:
 
 
 def example_weight(examples: Sequence[Example]) -> float | None:
-    """The median of the weights that people used, None if nobody did."""
+    """Compute the median of the weights that people used; None if there are none."""
     used = [example.weight for example in examples if example.weight is not None]
     return round(median(used), 2) if used else None
