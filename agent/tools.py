@@ -1,19 +1,21 @@
-"""The agent's four tools: they check a planner's arguments against the state, then call the pure functions.
+"""The agent's four tools: for each its arguments, its schema for the model, its function; `TOOLS` joins them.
 
-A `Fault` is for the planner: it says what to do better. Everything else that is raised is for the user.
+The functions check a planner's arguments against the state, then call the pure functions. A `Fault` tells the planner
+what to correct. Every other error is for the user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
 from stylus_gen.agent.assign import assign
 from stylus_gen.agent.context import AgentContext
+from stylus_gen.agent.model.schema import Schema, array, choice, function, record, text
 from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.stage import Stage, next_calls, stage_of
@@ -37,11 +39,16 @@ NEGATED = 8
 REASON = 160
 """Characters of a planner's reason that are kept."""
 
+# Limits that a model is given: characters of a span, a reason and a handle; concepts; candidates refused together.
+MODEL_SPAN, MODEL_REASON, MODEL_HANDLE, MODEL_CONCEPTS, MODEL_REFUSED = 80, 100, 4, 12, 12
+MODEL_KINDS = [kind for kind in get_args(Kind) if kind not in ("slider", "accelerator")]
+MODEL_CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
+
 Update = dict[str, Any]
 
 
 class Fault(Exception):
-    """The planner can fix it; the message says how."""
+    """A mistake that the planner can correct; the message says how."""
 
 
 class Span(BaseModel):
@@ -52,13 +59,13 @@ class Span(BaseModel):
 
 
 class SegmentPrompt(BaseModel):
-    """Split the prompt into the concepts an adapter could serve; copy their words exactly."""
+    """The concepts that an adapter could serve, in words copied from the prompt."""
 
     concepts: list[Span]
 
 
 class SearchAdapters(BaseModel):
-    """Search adapters for these concepts; leave out what any base model draws well."""
+    """Texts of the concepts to search adapters for."""
 
     concepts: list[str]
 
@@ -80,16 +87,21 @@ class Refuse(BaseModel):
 
 
 class PruneCandidates(BaseModel):
-    """Keep the few candidates that show what a concept asks for; refuse the others. Keeping none is a normal answer."""
+    """The candidates to keep and to refuse. Keeping none is a normal answer."""
 
     keep: list[Keep]
     refuse: list[Refuse] = Field(default_factory=list)
 
 
 class PickMasks(BaseModel):
-    """Name the concepts whose adapters are alternatives, to be shown one an image; normally none."""
+    """Ids of the concepts whose adapters are alternatives, one an image; normally none."""
 
     alternate: list[str] = Field(default_factory=list)
+
+
+def _segment_fields(state: State, handles: Iterable[str]) -> Schema:
+    span = record({"text": text(MODEL_SPAN), "kind": choice(MODEL_KINDS)})
+    return {"concepts": array(span, MODEL_CONCEPTS)}
 
 
 def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[Update, str]:
@@ -103,6 +115,10 @@ def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[U
     except BadRequest as error:
         raise Fault(error.message) from None
     return {"concepts": concepts}, ", ".join(f"{c.id}={c.text!r}" for c in concepts) or "no concepts"
+
+
+def _search_fields(state: State, handles: Iterable[str]) -> Schema:
+    return {"concepts": array(text(MODEL_SPAN), MODEL_CONCEPTS)}
 
 
 def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[Update, str]:
@@ -139,6 +155,15 @@ def _find(request: PlanRequest, wanted: Sequence[Concept], context: AgentContext
     found = context.search(said, [*wanted, *unwanted], request.family, request.policy, CANDIDATES)
     named = {concept.id: found.get(concept.id, ()) for concept in (*wanted, *unwanted)}
     return named | {WHOLE: found.get(WHOLE, ()) if plain(said) else ()}
+
+
+def _prune_fields(state: State, handles: Iterable[str]) -> Schema:
+    reason = text(MODEL_REASON)
+    keep = record({"adapter": choice(handles), "concept": choice(state.places()), "reason": reason})
+    # An enum of the handles would cost a token or two each, and a refusal of an unknown one is ignored.
+    adapters = array(text(MODEL_HANDLE), MODEL_REFUSED)
+    refuse = record({"adapters": adapters, "code": choice(MODEL_CODES), "reason": reason})
+    return {"keep": array(keep, state.request.max_adapters), "refuse": array(refuse, len(MODEL_CODES))}
 
 
 def prune_candidates(state: State, args: PruneCandidates, context: AgentContext) -> tuple[Update, str]:
@@ -181,6 +206,10 @@ def _handle(rejection: Rejection, handles: dict[str, Candidate]) -> str:
     return next((n for n, candidate in handles.items() if candidate.adapter_id == rejection.adapter_id), "a pin")
 
 
+def _mask_fields(state: State, handles: Iterable[str]) -> Schema:
+    return {"alternate": array(choice(state.places()), MODEL_CONCEPTS)}
+
+
 def mask(state: State, args: PickMasks, context: AgentContext) -> tuple[Update, str]:
     """Draw which assignments are on for which image."""
     places = state.places()
@@ -199,18 +228,31 @@ def mask(state: State, args: PickMasks, context: AgentContext) -> tuple[Update, 
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool: the stage it ends, the arguments it takes, the function."""
+    """A tool: its name, the stage it ends, words for the model, arguments, the schema's properties, the function.
 
+    ``fields`` takes the state and the handles of the candidates that the model sees.
+    """
+
+    name: str
     stage: Stage
+    words: str
     args: type[BaseModel]
+    fields: Callable[[State, Iterable[str]], Schema]
     run: Callable[[State, Any, AgentContext], tuple[Update, str]]
 
+    def describe(self, state: State, handles: Iterable[str]) -> Schema:
+        """Describe the tool to a model: flat, nothing optional, names and ids as enums."""
+        return function(self.name, self.words, self.fields(state, handles))
 
-TOOLS: dict[str, Tool] = {
-    "segment_prompt": Tool("segment", SegmentPrompt, segment),
-    "search_adapters": Tool("search", SearchAdapters, search),
-    "prune_candidates": Tool("prune", PruneCandidates, prune_candidates),
-    "pick_masks": Tool("mask", PickMasks, mask),
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool("segment_prompt", "segment", "Name the concepts.", SegmentPrompt, _segment_fields, segment),
+        Tool("search_adapters", "search", "Search for these, by text.", SearchAdapters, _search_fields, search),
+        Tool("prune_candidates", "prune", "Keep or refuse.", PruneCandidates, _prune_fields, prune_candidates),
+        Tool("pick_masks", "mask", "Pick the masks.", PickMasks, _mask_fields, mask),
+    )
 }
 
 

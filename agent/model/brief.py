@@ -1,7 +1,7 @@
-"""The brief: what a chat model reads at each stage, as JSON data, and the schemas of what it may answer.
+"""The brief: what a chat model reads at each stage, as JSON data, and the tools it may call.
 
-Short, because it is paid for on every call: few candidates, each in at most sixty tokens. Strangers' words appear only
-as JSON strings, cut to length, and not at all where they address the reader.
+Every call pays for it, so it is short: few candidates, each in at most sixty tokens. Text from strangers appears only
+in JSON strings, cut to length; text that gives orders is left out.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Any, get_args
+from typing import Any
 
-from stylus_gen.agent.model.schema import array, choice, function, record, text
+from stylus_gen.agent.model.schema import Schema
 from stylus_gen.agent.model.templates import read_template
 from stylus_gen.agent.model.tokens import clip, count_tokens
 from stylus_gen.agent.stage import OFFERED, stage_of
 from stylus_gen.agent.state import State
-from stylus_gen.tools.card import Kind
-from stylus_gen.tools.plan import WHOLE, Candidate
+from stylus_gen.agent.tools import TOOLS
+from stylus_gen.tools.plan import Candidate
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES
 from stylus_gen.tools.text import clean_text, gives_orders
 
@@ -36,12 +36,6 @@ LONGEST = 200
 """Characters of a stranger's text that are looked at."""
 
 COLUMNS = "Candidates, one JSON array a line: id, concepts, kind, name, triggers, p, about."
-
-SPAN, REASON, HANDLE, CONCEPTS, REFUSED = 80, 100, 4, 12, 12
-"""Limits of an answer: characters of a span, a reason and a candidate's name, concepts, candidates refused together."""
-
-_KINDS = [kind for kind in get_args(Kind) if kind not in ("slider", "accelerator")]
-_CODES = ["not_relevant", "duplicate", "clash", "over_cap", "unasked"]
 
 
 def brief(state: State) -> str:
@@ -121,37 +115,7 @@ def quote(told: str, room: int) -> str:
     return "" if gives_orders(told) else clip(clean_text(told, LONGEST), room)
 
 
-def schemas(state: State) -> list[dict[str, Any]]:
-    """List the tools for this stage in OpenAI's form: flat, nothing optional, names and ids as enums."""
-    return [_SCHEMAS[name](state) for name in OFFERED[stage_of(state)]]
-
-
-def _segment(state: State) -> dict[str, Any]:
-    span = record({"text": text(SPAN), "kind": choice(_KINDS)})
-    return function("segment_prompt", "Name the concepts.", {"concepts": array(span, CONCEPTS)})
-
-
-def _search(state: State) -> dict[str, Any]:
-    return function("search_adapters", "Search for these, by text.", {"concepts": array(text(SPAN), CONCEPTS)})
-
-
-def _prune(state: State) -> dict[str, Any]:
-    adapter, concept = choice(candidate_lines(state)), choice(state.places())
-    keep = record({"adapter": adapter, "concept": concept, "reason": text(REASON)})
-    # Not of the candidates' names, which would cost a token or two each: a refusal of nobody does no harm.
-    refuse = record({"adapters": array(text(HANDLE), REFUSED), "code": choice(_CODES), "reason": text(REASON)})
-    lists = {"keep": array(keep, state.request.max_adapters), "refuse": array(refuse, len(_CODES))}
-    return function("prune_candidates", "Keep or refuse.", lists)
-
-
-def _masks(state: State) -> dict[str, Any]:
-    concepts = choice([*(c.id for c in state.concepts or ()), WHOLE])
-    return function("pick_masks", "Pick the masks.", {"alternate": array(concepts, CONCEPTS)})
-
-
-_SCHEMAS = {
-    "segment_prompt": _segment,
-    "search_adapters": _search,
-    "prune_candidates": _prune,
-    "pick_masks": _masks,
-}
+def schemas(state: State) -> list[Schema]:
+    """Describe the tools of this stage to the model, in OpenAI's form."""
+    shown = candidate_lines(state)
+    return [TOOLS[name].describe(state, shown) for name in OFFERED[stage_of(state)]]
