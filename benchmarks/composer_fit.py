@@ -23,8 +23,9 @@ from stylus_gen.agent.offline import OFFLINE, SEARCHED, THRESHOLDS, Thresholds, 
 from stylus_gen.agent.pins import rules_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.state import State
+from stylus_gen.context import agent_context
 from stylus_gen.doors.progress_bar import progress_bar
-from stylus_gen.eval.composer import context_of, hidden
+from stylus_gen.eval.composer import hidden
 from stylus_gen.eval.gold import read_gold, throw_away_database
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.ingest.rows import read_rows
@@ -140,7 +141,7 @@ def main() -> None:
     embedder = minilm()
     with throw_away_database() as db, progress_bar() as progress:
         import_adapters(db, args.adapters, embedder=embedder, progress=progress)
-        search = context_of(db, embedder, OFFLINE).search
+        search = agent_context(db, embedder, OFFLINE).search
 
         def ask(prompt: str, used: Sequence[str] = ()) -> Question:
             concepts = segment_prompt(prompt)

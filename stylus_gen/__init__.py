@@ -1,6 +1,6 @@
 """Stylus: the right adapters for every prompt.
 
-Names are imported when they are first used (PEP 562), so that importing a lower floor pulls in no upper one.
+Each name is imported at its first use (PEP 562), so that importing a lower floor does not import an upper one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from stylus_gen.api import Result as Result
     from stylus_gen.api import Stylus as Stylus
     from stylus_gen.settings import Settings as Settings
+    from stylus_gen.tools.diffusion.settings import RenderSettings as RenderSettings
     from stylus_gen.tools.errors import StylusError as StylusError
+    from stylus_gen.tools.plan import Budget as Budget
     from stylus_gen.tools.plan import Plan as Plan
+    from stylus_gen.tools.plan import Policy as Policy
 
 __version__ = "0.1.0"
 
@@ -21,9 +24,22 @@ _HOMES = {
     "Result": "stylus_gen.api",
     "Settings": "stylus_gen.settings",
     "Plan": "stylus_gen.tools.plan",
+    "Policy": "stylus_gen.tools.plan",
+    "Budget": "stylus_gen.tools.plan",
+    "RenderSettings": "stylus_gen.tools.diffusion.settings",
     "StylusError": "stylus_gen.tools.errors",
 }
-__all__ = ["Plan", "Result", "Settings", "Stylus", "StylusError", "__version__"]
+__all__ = [
+    "Budget",
+    "Plan",
+    "Policy",
+    "RenderSettings",
+    "Result",
+    "Settings",
+    "Stylus",
+    "StylusError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:

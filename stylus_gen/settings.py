@@ -1,7 +1,4 @@
-"""Settings: read once at the door, from arguments over ``STYLUS_*`` variables over defaults.
-
-Knows nothing of what the settings are for. Misspelt names are refused, secrets never print.
-"""
+"""Settings: arguments over ``STYLUS_*`` variables over defaults. Misspelt names are refused, secrets never print."""
 
 from __future__ import annotations
 
@@ -13,9 +10,10 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stylus_gen.tools.diffusion.settings import Limits, RenderSettings, render_settings
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
-from stylus_gen.tools.plan import Profile
+from stylus_gen.tools.plan import Budget, Policy, Profile
 from stylus_gen.tools.text import MAX_NAME
 
 PREFIX = "STYLUS_"
@@ -34,7 +32,7 @@ class Settings(BaseSettings):
     base: str | None = Field(
         default=None, max_length=MAX_NAME, description="a diffusers folder or hub id; the small world if unset"
     )
-    family: Family | None = Field(default=None, description="the base's family, where it cannot be told")
+    family: Family | None = Field(default=None, description="the base's family, where it cannot be recognised")
 
     profile: Profile = Field(default="personal", description="which licences are acceptable")
     nsfw_level: int = Field(default=1, ge=1, le=31)
@@ -52,12 +50,34 @@ class Settings(BaseSettings):
     width: int | None = Field(default=None, ge=8)
     height: int | None = Field(default=None, ge=8)
     scheduler: str | None = None
-    max_steps: int = Field(default=150, ge=1, le=1000, description="of one picture, a stranger's recipe included")
-    max_pixels: int = Field(default=2048 * 2048, ge=64, le=4096 * 4096, description="of one picture")
+    max_steps: int = Field(default=150, ge=1, le=1000, description="limit for one picture, also from a recipe")
+    max_pixels: int = Field(default=2048 * 2048, ge=64, le=4096 * 4096, description="limit for one picture")
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of a call that brings none."""
+        return Policy(profile=self.profile, nsfw_level=self.nsfw_level, installed_only=self.installed_only)
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of a plan that brings none."""
+        return Budget(model_calls=self.model_calls, tokens=self.model_tokens, seconds=self.model_seconds)
+
+    @property
+    def render(self) -> RenderSettings:
+        """How pictures are drawn by a call that does not say. Raises BadRequest naming each wrong field."""
+        return render_settings(
+            steps=self.steps, guidance=self.guidance, width=self.width, height=self.height, scheduler=self.scheduler
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What one picture may cost."""
+        return Limits(steps=self.max_steps, pixels=self.max_pixels)
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """Read the settings; arguments that are ``None`` leave the variable or the default in force.
+    """Read the settings. An argument that is ``None`` counts as not given.
 
     Raises BadRequest for a misspelt ``STYLUS_*`` variable, an unknown argument or a bad value.
     """

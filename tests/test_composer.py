@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stylus_gen.agent.offline import OFFLINE
-from stylus_gen.eval.composer import context_of, hidden, measure
+from stylus_gen.context import agent_context
+from stylus_gen.eval.composer import hidden, measure
 from stylus_gen.eval.gold import Prompt, read_gold
 from stylus_gen.eval.prices import LIST, cost, read_prices
 from stylus_gen.tools.errors import BadRequest
@@ -78,7 +79,7 @@ def test_money_is_counted_by_the_price_list_that_litellm_brings(
 
 
 def test_a_hidden_adapter_is_not_found_until_it_is_shown_again(stocked: Database) -> None:
-    search = context_of(stocked, minilm(), OFFLINE).search
+    search = agent_context(stocked, minilm(), OFFLINE).search
 
     def found() -> bool:
         return any(c.model_key == "civitai-1" for c in search("wanostyle", [], "sd15", Policy(), 10)["prompt"])

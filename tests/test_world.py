@@ -14,7 +14,7 @@ import torch
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.offline import OFFLINE
 from stylus_gen.agent.request import PlanRequest
-from stylus_gen.eval.composer import context_of
+from stylus_gen.context import agent_context
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.search.embed import minilm
@@ -188,7 +188,7 @@ def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> 
 
 def test_the_shipped_adapters_that_a_prompt_asks_for_are_planned_and_no_other(db: Database) -> None:
     import_adapters(db, adapters_path(), embedder=minilm(), progress=quiet)
-    context = context_of(db, minilm(), OFFLINE)
+    context = agent_context(db, minilm(), OFFLINE)
 
     def planned(prompt: str) -> set[str]:
         return {a.name for a in plan_prompt(PlanRequest(prompt=prompt, family="world"), context).assignments}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -191,7 +191,7 @@ def plan(
     if approve and not thread:
         raise BadRequest("--approve waits for an answer to a thread: name one with --thread NAME")
     who = {"family": family, "base": base, "model": model, "profile": profile, "nsfw_level": nsfw_level}
-    wishes = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
+    wishes: dict[str, Any] = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
     with opened(**who, installed_only=installed) as stylus:
         wish = stylus.request(prompt, images=images, seed=seed, negative_prompt=negative, **wishes)
         made = stylus.threads.plan(thread, wish, approve=approve) if thread else stylus.plan_request(wish)
@@ -229,7 +229,7 @@ def generate(
     """Draw a prompt, or a plan, with adapters that are here. Run it again to go on after an interruption."""
     if sum(map(bool, (prompt, plan, thread))) != 1:
         raise BadRequest("give one of: a prompt, --plan FILE, --thread NAME")
-    wishes = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
+    wishes: dict[str, Any] = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
     given = (negative, seed, profile, nsfw_level, *wishes.values())
     if not prompt and (images != 1 or any(value not in (None, "", []) for value in given)):
         raise BadRequest(

@@ -88,8 +88,8 @@ def world(
     from stylus_gen.eval.gold import throw_away_database
     from stylus_gen.eval.world import evaluate_world
 
-    with throw_away_database() as db, opened(family="world", installed_only=True) as stylus:
-        stylus.database = db  # with the shipped adapters alone: what else was imported must not change the figures
+    # A database with the shipped adapters alone: what else was imported must not change the figures.
+    with throw_away_database() as db, opened(database=db, family="world", installed_only=True) as stylus:
         report = evaluate_world(
             lambda prompt: stylus.plan(prompt, seed=0),
             stylus.embedder,

@@ -20,17 +20,17 @@ from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.graph import plan_prompt
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.request import PlanRequest
+from stylus_gen.context import agent_context
 from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
 from stylus_gen.eval.prices import cost
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, family_of, support
 from stylus_gen.tools.ingest import import_adapters
-from stylus_gen.tools.plan import Concept, Plan, Policy, Tokens
+from stylus_gen.tools.plan import Plan, Tokens
 from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.prune import PER_CONCEPT, STYLES, stem
-from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.embed import Embedder
-from stylus_gen.tools.store.adapters import count_families, get_cards
+from stylus_gen.tools.store.adapters import count_families
 from stylus_gen.tools.store.database import Database
 from stylus_gen.tools.text import gives_orders, has_words
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, strength
@@ -76,7 +76,7 @@ def measure(
     db: Database, prompts: Sequence[Prompt], *, planner: Planner, embedder: Embedder, family: Family, progress: Progress
 ) -> dict[str, Any]:
     """Plan every prompt three times against a filled database, and sum up."""
-    context = context_of(db, embedder, planner)
+    context = agent_context(db, embedder, planner)
     told: list[Outcome | None] = []
     untold: list[Outcome | None] = []
     absent: list[Outcome | None] = []
@@ -87,15 +87,6 @@ def measure(
             absent.append(outcome(prompt.text, prompt.used, context, family))
         progress(done + 1, len(prompts), "planning")
     return summarise(told, untold, absent, planner.name)
-
-
-def context_of(db: Database, embedder: Embedder, planner: Planner) -> AgentContext:
-    """Join the agent to a database."""
-
-    def search(prompt: str, concepts: Sequence[Concept], family: str, policy: Policy, limit: int) -> Mapping[str, Any]:
-        return search_adapters(db, embedder, prompt, concepts, family=family, policy=policy, limit=limit)
-
-    return AgentContext(search, lambda ids: get_cards(db, ids), planner)
 
 
 @contextmanager

