@@ -23,7 +23,7 @@ def assign(
     refused: list[Rejection] = []
     for choice in choices:
         card = known.get(choice.candidate.adapter_id)
-        # Search filters before it ranks; asked again here, because a pin does not come from search.
+        # Checked again here, because a pin does not come from search.
         if card and (refusal := forbids(card, request.policy)):
             refused.append(reject(choice, *refusal))
         else:

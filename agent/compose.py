@@ -25,7 +25,7 @@ from stylus_gen.tools.text import clean_text
 from stylus_gen.tools.triggers import place_words
 
 REJECTIONS = 20
-"""Refused candidates that a plan lists: those that came closest."""
+"""Refused candidates that a plan lists: those with the highest scores."""
 
 
 def compose(state: State, context: AgentContext) -> Plan:
@@ -62,7 +62,7 @@ def compose(state: State, context: AgentContext) -> Plan:
 def recompose(
     plan: Plan, assignments: Sequence[Assignment], masks: Sequence[MaskRow], context: AgentContext, **facts: Any
 ) -> Plan:
-    """Build a plan again with other assignments and masks; what follows from them is worked out anew."""
+    """Rebuild a plan with other assignments and masks, and everything that depends on them."""
     prompt = facts.get("prompt", plan.prompt)
     served = {assignment.concept_id for assignment in assignments}
     concepts = tuple(c for c in facts.pop("concepts", plan.concepts) if c.id != WHOLE or WHOLE in served)
@@ -96,7 +96,7 @@ def final_prompt(prompt: str, assignments: Iterable[Assignment]) -> str:
 
 
 def _rejected(state: State) -> list[Rejection]:
-    """List what was refused, and what the planner passed over without a word, the likeliest first."""
+    """List what was refused and what the planner ignored, the highest score first."""
     scores = {c.adapter_id: c.score for c in state.handles().values()}
     done = {a.adapter_id for a in state.assignments or ()} | {r.adapter_id for r in state.rejected}
     passed = [
@@ -109,8 +109,8 @@ def _rejected(state: State) -> list[Rejection]:
 
 def _warnings(state: State) -> list[str]:
     warnings = list(state.warnings)
-    if state.handed_over:
-        warnings.append(f"the offline planner finished this plan: {state.handed_over}")
+    if state.fell_back:
+        warnings.append(f"the offline planner finished this plan: {state.fell_back}")
     if pasted := state.request.pasted:
         said = clean_text(pasted, 200)
         warnings.append(f"the settings behind the prompt are not used: {said}; `generate` has --steps and its like")
@@ -121,5 +121,5 @@ def _warnings(state: State) -> list[str]:
 
 def _planner(state: State, context: AgentContext) -> PlannerInfo:
     planner = context.planner
-    name = f"{planner.name}, then offline" if state.handed_over else planner.name
+    name = f"{planner.name}, then offline" if state.fell_back else planner.name
     return PlannerInfo(name=name, mode=state.mode or planner.mode, prompt_version=planner.prompt_version)

@@ -29,7 +29,7 @@ from stylus_gen.tools.plan import Plan, Tokens
 from stylus_gen.tools.prune import prune
 
 FAULTS = 2
-"""Mistakes that are sent back; the next one hands over to the offline planner."""
+"""Mistakes that are sent back to the model; after the next one the offline planner goes on."""
 
 RECURSION_LIMIT = 64
 """Supersteps; the last fence, behind the budget. LangGraph's own default is 10,007."""
@@ -48,7 +48,7 @@ def plan_prompt(request: PlanRequest, context: AgentContext) -> Plan:
 
 
 def run(state: State, context: AgentContext) -> Plan:
-    """Go on from any state to a plan: what it already holds is not done again."""
+    """Go on from any state to a plan. Steps that the state already holds are not repeated."""
     context = replace(context, cards=read_once(context.cards))
     config = {"recursion_limit": RECURSION_LIMIT}
     final = _graph().invoke(state, config, context=context, version="v2")  # type: ignore[call-overload]
@@ -76,7 +76,7 @@ def _graph() -> Graph:
 
 
 def pin_adapters(state: State, runtime: Runtime[AgentContext]) -> Update:
-    """Check the pinned adapters before anything is spent; what a plan held before gives way to its likes among them."""
+    """Check the pinned adapters before a model is called; a new pin replaces a duplicate that the plan held."""
     pins = [*pin(state.request, runtime.context.cards), *state.pinned]
     return {"pinned": list(prune(pins, rules_of(state.model_copy(update={"pinned": pins}))).kept)}
 
@@ -86,7 +86,7 @@ def think(state: State, runtime: Runtime[AgentContext]) -> Update:
     context = runtime.context
     started = context.clock()
     offline = context.planner.mode == "rules"
-    reason = None if offline else state.handed_over or spent(state)
+    reason = None if offline else state.fell_back or spent(state)
     planner = OFFLINE if reason else context.planner
     seconds = state.request.budget.seconds - state.seconds
     try:
@@ -101,7 +101,7 @@ def think(state: State, runtime: Runtime[AgentContext]) -> Update:
         update = {"exchange": [note], "faults": faults, "tokens": _called(state.tokens)}
         reason = str(failed) if faults > FAULTS else None
     spent_ms = (context.clock() - started) * 1000
-    return {**update, "handed_over": reason, "timings_ms": _lapse(state, "think", spent_ms)}
+    return {**update, "fell_back": reason, "timings_ms": _lapse(state, "think", spent_ms)}
 
 
 def spent(state: State) -> str | None:
@@ -146,14 +146,14 @@ def act(state: State, runtime: Runtime[AgentContext]) -> Update:
     update: Update = {name: getattr(state, name) for name in type(state).model_fields if name != "request"}
     if fault is None:
         return {**update, "exchange": []}
-    handed_over = state.handed_over or (fault if state.faults + 1 > FAULTS else None)
-    # What was said of an earlier step is past; a tool's answer must follow the message that called it.
+    fell_back = state.fell_back or (fault if state.faults + 1 > FAULTS else None)
+    # The exchange of an earlier step is dropped; a tool's answer must follow the message that called it.
     earlier = state.exchange if before == stage_of(state) else [message]
-    return {**update, "faults": state.faults + 1, "handed_over": handed_over, "exchange": [*earlier, *answers]}
+    return {**update, "faults": state.faults + 1, "fell_back": fell_back, "exchange": [*earlier, *answers]}
 
 
 def _settle(state: State, context: AgentContext) -> State:
-    """Take the steps that leave nothing to choose: no candidates to prune, one image to mask."""
+    """Take the steps that need no decision: no candidates to prune, one image to mask."""
     if stage_of(state) == "prune" and not (any(open_candidates(state)) and state.request.max_adapters):
         state = state.model_copy(update=use_tool("prune_candidates", {"keep": []}, state, context)[0])
     if stage_of(state) == "mask" and (state.request.images == 1 or not state.assignments):

@@ -1,8 +1,8 @@
-"""The offline planner: the model's part played by rules, in the same graph, through the same tools. No key, no network.
+"""The offline planner: rules instead of a model, with the same graph and tools. It needs no key and no network.
 
-It abstains by probability: search's score is an estimate of the chance that an adapter is right, and what is below a
-threshold is left out. "No adapter" is a normal answer: adapters that are merely near make pictures worse than
-none do (arXiv 2404.18928, table 1).
+It abstains by probability: search's score estimates the chance that an adapter is right, and candidates below a
+threshold are left out. "No adapter" is a normal answer: a merely similar adapter makes a picture worse than none
+(arXiv 2404.18928, table 1).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Thresholds(NamedTuple):
     character: float = 0.5
 
     def of(self, candidate: Candidate, *, asked: bool) -> float:
-        """Say how likely a candidate must be; ``asked`` is what `is_asked` says of it."""
+        """Return the chance that a candidate needs; ``asked`` is the result of `is_asked`."""
         needed = self.usual if asked else self.sentences
         return max(needed, self.character) if candidate.kind == "character" else needed
 
@@ -91,12 +91,12 @@ def _prune(state: State) -> Calls:
 
 
 def is_asked(candidate: Candidate, prompt: str) -> bool:
-    """Tell whether a prompt speaks for a candidate: it is a list of tags, or names it."""
+    """Tell whether a prompt is a list of tags or names the candidate."""
     return is_tag_list(prompt) or is_named(candidate, affirmed(prompt))
 
 
 def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Rejection]]:
-    """Part the choices that are likely enough from the others."""
+    """Separate the choices that are likely enough from the others."""
     likely: list[Choice] = []
     refused: list[Rejection] = []
     for choice in choices:

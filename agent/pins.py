@@ -1,4 +1,4 @@
-"""Pins: adapters the user wants by name, checked before anything is spent. They need not have been found by search."""
+"""Pins: adapters that the user demands by name. Checked before a model is called; search need not find them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pin(request: PlanRequest, cards: Cards) -> list[Choice]:
 
 
 def rules_of(state: State) -> Rules:
-    """Gather what the request fixes."""
+    """Make the rules of a request."""
     request = state.request
     return Rules(
         prompt=affirmed(request.prompt),
@@ -51,6 +51,6 @@ def rules_of(state: State) -> Rules:
 
 
 def bind_pins(state: State) -> list[Choice]:
-    """Give each pin the concept it serves, now that there are concepts; else it stays with the whole prompt."""
+    """Bind each pin to the concept it serves; one that serves none stays with the whole prompt."""
     concepts = state.concepts or []
     return [c.model_copy(update={"concept": bind(c.candidate, concepts) or c.concept}) for c in state.pinned]

@@ -1,4 +1,4 @@
-"""Who plays the model's part in the graph: a chat model or the offline rules, both the same shape."""
+"""The planner: a chat model or the offline rules, with the same interface."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from stylus_gen.agent.state import Mode, State
 from stylus_gen.tools.plan import Plan
 
 Think = Callable[[State, float], AIMessage]
-"""(state, seconds left) to a message with the next tool calls. Raises `ModelFailed` where no answer came."""
+"""(state, seconds left) to a message with the next tool calls. Raises `ModelFailed` if no answer came."""
 
 
 Revise = Callable[[Plan, str, float], AIMessage]
-"""(plan, a person's line, seconds) to a message that calls ``edit_plan``. The offline rules have none."""
+"""(plan, a person's line, seconds) to a message that calls ``edit_plan``. The offline planner has none."""
 
 
 @dataclass(frozen=True)
 class Planner:
-    """A name, the function, how it is spoken to, the version of its prompts, and how it reads follow-up lines."""
+    """A name, the function that plans, how the model is called, its prompts' version, the function that reads edits."""
 
     name: str
     think: Think
@@ -30,9 +30,9 @@ class Planner:
 
 
 class ModelFailed(Exception):
-    """A call to the model came to nothing, and another may not: rate limit, server error, time-out, broken answer.
+    """A call to the model failed, and a retry may succeed: rate limit, server error, time-out, broken answer.
 
-    ``wait`` is how many seconds to leave the server in peace.
+    ``wait``: seconds to wait before the retry.
     """
 
     def __init__(self, message: str, wait: float = 0) -> None:

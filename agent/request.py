@@ -1,4 +1,4 @@
-"""What is asked of the agent."""
+"""The request: a prompt and the settings of its plan."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class PlanRequest(Record):
     banned: tuple[str, ...] = ()
     diversity: float = Field(default=0, ge=0, le=1, description="share of masks drawn at random instead of all on")
     budget: Budget = Budget()
-    pasted: str = Field(default="", description="the settings that stood behind a pasted prompt; nothing uses them")
+    pasted: str = Field(default="", description="settings that were pasted with the prompt; they are not used")
 
     @model_validator(mode="before")
     @classmethod
     def _split(cls, given: Any) -> Any:
-        """Part a text that was pasted whole, as A1111 writes it, into prompt, negative prompt and settings."""
+        """Split a pasted text in A1111's form into prompt, negative prompt and settings."""
         said = given.get("prompt") if isinstance(given, dict) else None
         if not isinstance(said, str) or len(said) > MAX_RECIPE:
             return given

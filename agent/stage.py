@@ -1,4 +1,4 @@
-"""Stages: which step comes next, and which tools a planner is shown for it. Both follow from the state alone."""
+"""Stages: which step comes next, and which tools it offers. Both depend only on the state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ OFFERED: dict[Stage, tuple[str, ...]] = {
     "mask": ("pick_masks",),
     "done": (),
 }
-"""Only the tools that are useful now, in the order to call them: every schema costs tokens on every call."""
+"""The tools of each stage, in the order to call them. No others, because every schema costs tokens on every call."""
 
 
 def stage_of(state: State) -> Stage:
-    """Say which step comes next."""
+    """Return the next step."""
     if state.concepts is None:
         return "segment"
     if state.candidates is None:

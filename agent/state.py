@@ -1,4 +1,4 @@
-"""The state of one planning run: small records that can be saved; never a picture, a file or a connection."""
+"""The state of one planning run: small records that can be saved; no picture, file or connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mode = Literal["rules", "tools", "schema", "json"]
 
 
 class State(BaseModel):
-    """What is known so far. ``None`` means that a step was not taken yet; an empty list that it found nothing."""
+    """What is known so far. ``None``: the step was not taken yet; an empty list: it found nothing."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,10 +26,10 @@ class State(BaseModel):
     assignments: list[Assignment] | None = None
     rejected: list[Rejection] = Field(default_factory=list)
     masks: list[MaskRow] | None = None
-    exchange: list[AnyMessage] = Field(default_factory=list, description="what went wrong in the step in hand")
-    mode: Mode | None = Field(default=None, description="how the model is spoken to in this run")
-    faults: int = Field(default=0, description="answers and calls of the model that came to nothing")
-    handed_over: str | None = Field(default=None, description="why the offline planner took over")
+    exchange: list[AnyMessage] = Field(default_factory=list, description="what went wrong in the current step")
+    mode: Mode | None = Field(default=None, description="how the model is called in this run")
+    faults: int = Field(default=0, description="failed answers and calls of the model")
+    fell_back: str | None = Field(default=None, description="why the offline planner took over")
     tokens: Tokens = Tokens()
     timings_ms: dict[str, float] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
@@ -47,7 +47,7 @@ class State(BaseModel):
     def handles(self) -> dict[str, Candidate]:
         """Name the candidates A1, A2, …, each adapter once, in the order of search.
 
-        A chat model sees and says these names instead of content hashes: one token instead of forty.
+        A chat model reads and writes these names instead of content hashes: one token instead of forty.
         """
         found: dict[str, Candidate] = {}
         for candidates in (self.candidates or {}).values():

@@ -105,7 +105,7 @@ def _segment_fields(state: State, handles: Iterable[str]) -> Schema:
 
 
 def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[Update, str]:
-    """Place the spans in the prompt. One that is not there is left out if others are, one that is negated always."""
+    """Place the spans in the prompt, without those that are negated or, if any occurs, do not occur."""
     spans: list[tuple[str, Kind]] = [(affirmed(span.text), span.kind) for span in args.concepts]
     prompt = state.request.prompt
     there = [span for span in spans if occurs(affirmed(prompt), span[0])]
@@ -124,7 +124,7 @@ def _search_fields(state: State, handles: Iterable[str]) -> Schema:
 def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[Update, str]:
     """Ask the catalogue for candidates, for the concepts named and for the prompt as a whole.
 
-    What the prompt does not want is asked for too, and refused: the plan says so.
+    What the prompt excludes is searched for too, and refused, so that the plan names it.
     """
     known = {concept.text.casefold(): concept for concept in state.concepts or ()}
     known |= {concept.id: concept for concept in state.concepts or ()}
@@ -148,7 +148,7 @@ def search(state: State, args: SearchAdapters, context: AgentContext) -> tuple[U
 
 
 def _find(request: PlanRequest, wanted: Sequence[Concept], context: AgentContext) -> dict[str, Sequence[Candidate]]:
-    """Search for what the prompt wants, by concept and as a whole; what it negates is found as ``-1``, ``-2``, …"""
+    """Search for each concept and the whole prompt; what the prompt negates gets the ids ``-1``, ``-2``, …"""
     prompt, said = request.prompt, affirmed(request.prompt)
     spans = enumerate(negated(prompt)[:NEGATED], 1)
     unwanted = [Concept(id=f"-{i}", text=prompt[start:end], start=start, end=end) for i, (start, end) in spans]
@@ -211,7 +211,7 @@ def _mask_fields(state: State, handles: Iterable[str]) -> Schema:
 
 
 def mask(state: State, args: PickMasks, context: AgentContext) -> tuple[Update, str]:
-    """Draw which assignments are on for which image."""
+    """Choose which assignments are on for which image."""
     places = state.places()
     if missing := [name for name in args.alternate if name not in places]:
         raise Fault(f"no concepts are called {missing}; the concepts are {', '.join(places)}")

@@ -59,7 +59,7 @@ def bind(candidate: Candidate, concepts: Sequence[Concept]) -> Concept | None:
 
 
 def reasons(evidence: Sequence[str]) -> str:
-    """Write a candidate's evidence as sentences, for people: what search measured is named by its fields."""
+    """Write a candidate's evidence as sentences for people."""
     return "; ".join(map(_reason, evidence)) or "search found it"
 
 
@@ -75,7 +75,7 @@ def _reason(evidence: str) -> str:
 
 
 PARTIAL = "partial: made for "
-"""How evidence begins that names the family an adapter was made for, where it works only partly."""
+"""The prefix of evidence that names the family of an adapter which works only partly."""
 
 _QUOTED = {"trigger": "trigger words do", "name": "name does"}
 _MEASURED = {
@@ -90,9 +90,9 @@ _MEASURED = {
 
 
 def is_named(candidate: Candidate, prompt: str) -> bool:
-    """Tell whether a prompt says at least half of an adapter's name, or of the words of one of its trigger groups.
+    """Tell whether a prompt contains at least half of an adapter's name, or of the words of one of its trigger groups.
 
-    And in them one word that is more than everyday: "skirt" names no adapter, whatever adapter has it for a trigger.
+    One of these words must not be an everyday word: "skirt" names no adapter, even if it is a trigger word.
     """
     groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
     name = [word for word in stem(candidate.name).split() if word not in _EMPTY and not word.isdigit()]
@@ -104,9 +104,9 @@ def is_named(candidate: Candidate, prompt: str) -> bool:
 
 
 def exclusion(candidate: Candidate, prompt: str) -> str:
-    """Say by which words a prompt excludes an adapter, or return an empty string.
+    """Quote the words by which a prompt excludes an adapter, or return an empty string.
 
-    They say one of its trigger words, and what the prompt wants does not name it; or they say what its name says.
+    A negated span excludes an adapter if it names it and the rest of the prompt does not, or if it holds its name.
     """
     wanted = affirmed(prompt)
     for start, end in negated(prompt):
@@ -123,13 +123,13 @@ def _excludes_name(candidate: Candidate, span: str, wanted: str) -> bool:
 
 
 def _says(text: str, word: str) -> bool:
-    """Tell whether a text says a word of a name, in the singular or the plural, alone or after a hyphen."""
+    """Tell whether a text contains a word of a name, in the singular or the plural, alone or after a hyphen."""
     said = plain(text.replace("-", " ")).split()
     return any(form in said for form in (word, *other_numbers(word)))
 
 
 def _says_phrase(prompt: str, words: str) -> bool:
-    """Tell whether a prompt says words, the last one in either number."""
+    """Tell whether a prompt contains a phrase, its last word in the singular or the plural."""
     rest, space, last = words.rpartition(" ")
     return any(has_words(prompt, rest + space + word) for word in (last, *other_numbers(last)))
 

@@ -55,7 +55,7 @@ TITLES: dict[Family, str] = {
     "lumina": "Lumina", "hidream": "HiDream", "kolors": "Kolors", "pixart": "PixArt", "cascade": "Stable Cascade",
     "svd": "Stable Video Diffusion", "world": "the small world", "unknown": "an unknown family",
 }  # fmt: skip
-"""What people call the families, for messages."""
+"""The families' usual names, for messages."""
 
 _SDXL_KIN = ("sdxl", "pony", "illustrious", "noobai")
 _PARTIAL: frozenset[tuple[str, str]] = frozenset(
@@ -76,7 +76,7 @@ _ALIKE = frozenset({"flux", "flux2", "chroma", "hunyuan", "qwen"})  # some of th
 def named_family(base_model: str | None) -> Family | None:
     """Name the family of a base model as people write it ("SD 1.5", "sdxl_base_v1-0").
 
-    "unknown" is a base that is no family here, ``None`` is no base at all.
+    "unknown": a base of no family listed here; ``None``: not a base.
     """
     name = (base_model or "").strip().lower()
     if name in FAMILIES:
@@ -89,11 +89,11 @@ def family_of(base_model: str | None) -> Family:
     return named_family(base_model) or "unknown"
 
 
-def share_shape(told: str, shape: str, *, partly: bool = False) -> bool:
-    """Say whether tensors that look like one family's may be another's; ``partly``: if only some of it was seen."""
-    if told == shape or (partly and {told, shape} <= _ALIKE):
+def share_shape(stated: str, shape: str, *, partly: bool = False) -> bool:
+    """Tell whether two families may share tensor names and shapes; ``partly``: only some tensors were compared."""
+    if stated == shape or (partly and {stated, shape} <= _ALIKE):
         return True
-    return any({told, shape} <= shared for shared in _SHARED)
+    return any({stated, shape} <= shared for shared in _SHARED)
 
 
 def support(adapter: str, base: str) -> Support:

@@ -1,8 +1,8 @@
 """Masks: which assignments are on for which image. The paper's scheme (arXiv 2404.18928, section 3.3), made lazy.
 
 For each concept a mask is one-hot, all ones or all zeros; a row of the plan joins one such mask per concept. Its
-code enumerates every combination first, 2^n a concept; here a row is drawn when it is needed. And a third of its images
-carried no adapter at all: here a row is never empty unless there is nothing to switch on.
+code enumerates every combination first, 2^n for a concept; here a row is drawn when it is needed. A third of its images
+had no adapter; here a row is empty only if there are no assignments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from random import Random
 from stylus_gen.tools.plan import Assignment, MaskRow
 
 TRIES = 16
-"""Draws for a row that is not there yet, before one is repeated."""
+"""Draws to find a new row, before a row is repeated."""
 
 
 def pick_masks(
@@ -24,7 +24,7 @@ def pick_masks(
     diversity: float = 0.0,
     alternate: Collection[str] = (),
 ) -> tuple[MaskRow, ...]:
-    """Draw one row an image.
+    """Draw one row per image.
 
     With ``diversity`` 0 every adapter is on in every image; with 1 each concept's mask is drawn evenly from the paper's
     scheme; between, that share of them is. Concepts in ``alternate`` show one adapter an image, in turn, never several.

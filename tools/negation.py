@@ -1,7 +1,7 @@
-"""Negation: which words of a prompt say what is not wanted ("a penguin without a dog", "no anime", "anything but red").
+"""Negation: which words of a prompt name what it excludes ("a penguin without a dog", "no anime", "anything but red").
 
-It knows the English words that negate and how far each reaches: over the noun phrase that follows, and over those that
-"or" and "and" join to it. Turns of phrase ("not only", "no one") and names that hold such a word ("No Game No Life",
+It knows the English negating words and their scope: the noun phrase that follows, and those joined to it by "or" and
+"and". Turns of phrase ("not only", "no one") and names that hold such a word ("No Game No Life",
 "boku no hero") negate nothing.
 """
 
@@ -70,7 +70,7 @@ LONGEST, FARTHEST = 4, 40
 
 @lru_cache(maxsize=256)  # a plan asks many times of one prompt
 def negated(prompt: str) -> tuple[tuple[int, int], ...]:
-    """List the spans of a prompt that say what is not wanted, in reading order, none overlapping.
+    """List the spans of a prompt that name what is not wanted, in reading order, none overlapping.
 
     A span holds the word that negates: ``without a dog``.
     """
@@ -109,7 +109,7 @@ def _clause_start(text: str, end: int) -> int:
 
 
 def _negates(text: str, cue: re.Match[str]) -> bool:
-    """Tell a negation from a turn of phrase and from a name."""
+    """Tell whether a cue negates, and is not part of an idiom or a name."""
     kind = cue.lastgroup or ""
     before, after = text[max(0, cue.start() - 40) : cue.start()], text[cue.end() : cue.end() + 40].lstrip()
     if kind in _FOLLOWED and re.match(rf"(?:{_FOLLOWED[kind]})(?!\w)", after, re.IGNORECASE):
@@ -130,7 +130,7 @@ def _is_english_no(before: str, after: str) -> bool:
 
 
 def _reach(text: str, cue: re.Match[str]) -> int:
-    """Find where what a cue negates ends; 0 where nothing follows that it could negate."""
+    """Find the end of what a cue negates; 0 if nothing follows that it could negate."""
     found = zip(_TOKEN.finditer(text, cue.end()), range(FARTHEST), strict=False)
     tokens = [(token[0].lower().strip("'’-"), token.end()) for token, _ in found]
     at, end = _phrase(tokens, 0)

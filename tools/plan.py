@@ -1,4 +1,4 @@
-"""The Plan: what will be drawn with which adapters, what was refused, and why. The one vocabulary of all floors.
+"""The Plan: what will be drawn with which adapters, what was refused, and why. All floors share these records.
 
 The same object in Python, in JSON and in a picture's metadata. `Plan.model_json_schema()` is its schema. It knows
 nothing of databases, models or tensors.
@@ -64,7 +64,7 @@ def up_to(newest: int, what: str) -> BeforeValidator:
 
 
 class Policy(Record):
-    """What licence and safety allow. Real people and minors are never allowed."""
+    """The licences and the nsfw level that are allowed. Real people and minors never are."""
 
     profile: Profile = "personal"
     nsfw_level: int = Field(default=1, ge=1, le=31, description="highest level shown: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX")
@@ -155,7 +155,7 @@ class Coverage(Record):
 
 
 class Verdict(Record):
-    """What the policy says of the combination; the most restrictive licence wins."""
+    """What the licences allow together; the most restrictive one wins."""
 
     profile: Profile
     commercial_use: bool | None = Field(description="None: at least one author did not say")
@@ -164,7 +164,7 @@ class Verdict(Record):
 
 
 class PlannerInfo(Record):
-    """What planned it: ``offline`` or ``provider:model``, how it was spoken to, and the prompts' version."""
+    """The planner: ``offline`` or ``provider:model``, how the model was called, and the prompts' version."""
 
     name: Text
     mode: Literal["rules", "tools", "schema", "json"] = "rules"

@@ -1,4 +1,4 @@
-"""Plurals: how English spells the other number of a noun, by rules: a wrong guess is a word that nobody has."""
+"""Plurals: the other number of an English noun, by rules. A wrong guess does no harm: no adapter has that word."""
 
 from __future__ import annotations
 

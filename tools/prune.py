@@ -1,7 +1,6 @@
-"""The rules that no plan breaks, as code: a list of small functions, each refusing a choice for one reason.
+"""The rules that every plan keeps: a list of small functions, each refuses a choice for one reason.
 
-The planner, a chat model or the offline rules, judges what fits; caps, families, duplicates and clashes are kept here.
-Pure functions: who calls them and what a database is, they do not know.
+The planner decides what fits; these functions enforce caps, families, duplicates and clashes. They are pure.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Choice(Record):
 class Rules:
     """What the request fixes: the base's family, the caps, and what the user pinned or banned (adapter ids).
 
-    A pin may be a third style or a second character: who asks for it by name gets it.
+    A pin may be a third style or a second character.
     """
 
     prompt: str
@@ -45,7 +44,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What is left of the choices, in their order, and what was refused."""
+    """The choices that were kept, in their order, and those refused."""
 
     kept: tuple[Choice, ...] = ()
     refused: tuple[Rejection, ...] = field(default=())
@@ -69,7 +68,7 @@ def prune(choices: Sequence[Choice], rules: Rules) -> Pruned:
 
 
 def reject(choice: Choice, code: RejectionCode, reason: str) -> Rejection:
-    """Write down a refusal."""
+    """Make the record of a refusal."""
     found = choice.candidate
     return Rejection(
         adapter_id=found.adapter_id, name=found.name, concept_id=choice.concept.id, code=code, reason=reason
@@ -110,8 +109,9 @@ def duplicate(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal |
 
 
 def same(a: Candidate, b: Candidate) -> str:
-    """Say in what two candidates are the same, or return an empty string. What their descriptions share says nothing:
-    one creator's cards are alike."""
+    """Say what makes two candidates the same, or return an empty string.
+
+    Descriptions are not compared: those of one creator are alike."""
     if a.adapter_id == b.adapter_id:
         return "the same adapter"
     if a.model_key == b.model_key:

@@ -2,9 +2,8 @@
 
 It reads booru tag lists, sentences, and the mixtures people really write: the text is cut at commas, each part is a tag
 or a clause, and quality boilerplate ("masterpiece, 8k"), plain looks ("long hair") and what the prompt negates are left
-out, because no adapter should be sought for them. It knows English function words and nothing of grammar; another
-language comes back as the parts between its punctuation. `place_concepts` does the same for spans that a chat model
-names.
+out, because no adapter should be searched for them. It knows English function words and no grammar; text in another
+language is split at its punctuation. `place_concepts` does the same for spans that a chat model names.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def segment_prompt(prompt: str) -> list[Concept]:
 
 
 def place_concepts(prompt: str, spans: Sequence[tuple[str, Kind]]) -> list[Concept]:
-    """Find spans in a prompt, in reading order; the same words twice are taken to be their next occurrence.
+    """Find spans in a prompt, in reading order; a repeated span means its next occurrence.
 
     Raises BadRequest for a span that is not in the prompt, naming it and what to do.
     """
@@ -125,7 +124,7 @@ def _is_clause(text: str) -> bool:
 
 
 def is_generic(text: str) -> bool:
-    """Tell whether a tag asks for nothing an adapter should be sought for: quality boilerplate, plain looks."""
+    """Tell whether a tag needs no adapter: quality boilerplate, plain looks."""
     tag = plain(text)
     words = tag.split()
     if not words or tag in lexicon.BOILERPLATE or tag in lexicon.APPEARANCE:
@@ -162,7 +161,7 @@ def _tag(prompt: str, start: int, end: int) -> list[Span]:
 
 
 def kind_of(text: str) -> Kind:
-    """Guess what kind of adapter a few words ask for; "unknown" where the words do not tell."""
+    """Guess what kind of adapter a few words ask for; "unknown" if the words do not show it."""
     if _SERIES.search(text):
         return "style" if "style" in text.lower() else "character"
     tag = plain(text)
@@ -246,7 +245,7 @@ def _noun_phrases(prompt: str, start: int, end: int) -> Iterator[list[tuple[int,
 
 
 def _split_style(prompt: str, words: Sequence[tuple[int, int]]) -> list[Span]:
-    """Part a phrase such as ``watercolor fox`` into its style and its subject."""
+    """Split a phrase such as ``watercolor fox`` into its style and its subject."""
     for size in range(min(_LONGEST_STYLE, len(words)), 0, -1):
         first, last = words[0][0], words[size - 1][1]
         if plain(prompt[first:last]) in lexicon.STYLE:

@@ -1,4 +1,4 @@
-"""Weights: how strong one adapter should be, who says so, and how much several may be together. Pure functions."""
+"""Weights: the recommended weight of an adapter, its source, and the budget of several adapters. Pure functions."""
 
 from __future__ import annotations
 
@@ -45,29 +45,28 @@ together. An accelerator's are those that its makers publish. A slider's scale i
 
 
 def recommend_weight(card: Card) -> tuple[float, WeightSource]:
-    """Return a weight and its source: the user's own, else use on the examples, else the author's words, the kind's."""
+    """Return a weight and its source: the user's, else the examples' median, else the author's, else the kind's."""
     used = [e.weight for e in card.examples if e.weight is not None and 0 < e.weight <= 2]
     if used and not (card.weight is not None and card.weight_source == "user"):
         return usual_weight(card.kind, round(median(used), 2), "examples")
     return usual_weight(card.kind, card.weight, card.weight_source)
 
 
-def usual_weight(kind: Kind, told: float | None, source: WeightSource | None) -> tuple[float, WeightSource]:
-    """Take the weight that a card tells, within its kind's usual range unless the user set it; else the kind's.
+def usual_weight(kind: Kind, stated: float | None, source: WeightSource | None) -> tuple[float, WeightSource]:
+    """Return the weight that a card states, within its kind's usual range unless the user set it; else the kind's.
 
-    The range keeps a stranger's "use at 5" from taking the strength budget away from the other adapters. A negative
-    weight stays negative.
+    Without the range, one author's "use at 5" would take the strength budget of all others. The sign is kept.
     """
-    if told is None:
+    if stated is None:
         return (KIND_WEIGHT[kind], "kind") if kind in KIND_WEIGHT else (DEFAULT_WEIGHT, "default")
     if source != "user" and kind in USUAL_RANGE:
         low, high = USUAL_RANGE[kind]
-        told = math.copysign(min(max(abs(told), low), high), told)
-    return told, source or "author"
+        stated = math.copysign(min(max(abs(stated), low), high), stated)
+    return stated, source or "author"
 
 
 def strength(weights: Iterable[tuple[Kind, float]]) -> float:
-    """Add up how strong several adapters are together; sliders and accelerators do not count."""
+    """Sum the absolute weights of several adapters; sliders and accelerators do not count."""
     return sum(abs(weight) for kind, weight in weights if kind not in EXEMPT)
 
 

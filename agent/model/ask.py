@@ -1,8 +1,8 @@
-"""Speaking to a chat model: one question, one answer, in the way its server understands.
+"""Ask a chat model: one question, one answer, in a form that its server accepts.
 
-Three ways: native tool calls; one JSON answer that the server holds to a schema; one JSON answer that we only ask for.
-The first is tried first. A server that refuses it or a model that does not manage it is spoken to in the next, and the
-way that worked is remembered by the model's name.
+Three modes: native tool calls; one JSON answer that the server forces into a schema; one JSON answer that the prompt
+asks for. They are tried in this order, until the server accepts one and the model answers in it. The mode that worked
+is stored under the model's name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 NEXT: dict[Mode, Mode] = {"tools": "schema", "schema": "json"}
-"""What to try where a way does not work."""
+"""The mode to try after one that does not work."""
 
 MAX_ANSWER = 50_000
 """Characters of an answer that are read: many times what `ANSWER` tokens make."""
@@ -45,7 +45,7 @@ ECHO = 600
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked: the rules it plays by, the facts, the tools it may call, what went wrong so far."""
+    """A question to a model: its rules, the facts, the tools it may call, the mistakes so far."""
 
     rules: str
     facts: str
@@ -54,7 +54,7 @@ class Question:
 
 
 def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mode], key: str) -> Planner:
-    """Make a planner of a chat model; ``modes`` remembers under ``key`` how it is spoken to."""
+    """Make a planner of a chat model; ``modes`` stores under ``key`` the mode that worked."""
 
     def speak(mode: Mode | None, question: Question, seconds: float) -> AIMessage:
         answer = ask(model, mode or modes.get(key, "tools"), question, seconds)
@@ -74,9 +74,9 @@ def chat_planner(model: BaseChatModel, name: str, modes: MutableMapping[str, Mod
 
 
 def ask(model: BaseChatModel, mode: Mode, question: Question, seconds: float) -> AIMessage:
-    """Ask a question. The answer's ``response_metadata["mode"]`` is the way to ask the next one.
+    """Ask a question. The answer's ``response_metadata["mode"]`` is the mode for the next one.
 
-    Raises ModelFailed where another try may help, Unavailable where it cannot.
+    Raises ModelFailed if a retry may help, else Unavailable.
     """
     bound, messages = _put(model, mode, question)
     try:
@@ -97,7 +97,7 @@ def ask(model: BaseChatModel, mode: Mode, question: Question, seconds: float) ->
 
 
 def _require_small(answer: AIMessage) -> None:
-    """Refuse an answer that nobody could mean, before time is spent on reading it."""
+    """Refuse an answer that is too large or too deep, before it is read."""
     held = [call["args"] for call in answer.tool_calls]
     if len(answer.text) > MAX_ANSWER or not is_small(held, MAX_ANSWER, MAX_DEPTH):
         raise ModelFailed(f"the model's answer has more than {MAX_ANSWER:,} characters or {MAX_DEPTH} levels")
@@ -137,7 +137,7 @@ def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(message: BaseMessage) -> BaseMessage:
-    """Write an exchange of tool calls as plain talk, for servers that know no tools."""
+    """Write an exchange of tool calls as plain messages, for servers without tools."""
     if isinstance(message, AIMessage):
         return AIMessage(message.text or json.dumps([call["args"] for call in message.tool_calls])[:ECHO])
     return HumanMessage(message.text) if isinstance(message, ToolMessage) else message
@@ -146,7 +146,7 @@ def _as_text(message: BaseMessage) -> BaseMessage:
 def _parsed(text: str, names: Sequence[str]) -> list[Any]:
     """Read one JSON answer as calls of the tools of these names; nothing where there is no JSON object in it.
 
-    Some models write a tool call as text: its arguments are what counts.
+    Some models write a tool call as text: then its arguments are read.
     """
     args = _first_object(text)
     if args is None:

@@ -33,13 +33,13 @@ CARD, NAME, TRIGGERS = 53, 14, 12
 be too low by six."""
 
 LONGEST = 200
-"""Characters of a stranger's text that are looked at."""
+"""Characters of a stranger's text that are read."""
 
 COLUMNS = "Candidates, one JSON array a line: id, concepts, kind, name, triggers, p, about."
 
 
 def brief(state: State) -> str:
-    """Write what the model needs to know for the stage in hand."""
+    """Write what the model needs to know in the current stage."""
     lines = [_facts(state)]
     if stage_of(state) == "prune":
         lines.append(f"At most {state.request.max_adapters} adapters, {PER_CONCEPT} a concept, {STYLES} styles.")
@@ -88,7 +88,7 @@ def open_candidates(state: State) -> Iterator[Candidate]:
 
 
 def _room(state: State) -> int:
-    """Say how many tokens the candidates may have: what both questions leave of `TURNS`."""
+    """Return how many tokens the candidates may have: `TURNS` less both questions."""
     asked = State(request=state.request)
     pruning = state.model_copy(update={"candidates": {}})
     texts = [read_template(name).text for name in ("segment", "prune")]
@@ -110,9 +110,9 @@ def _row(facts: list[Any]) -> str:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
-def quote(told: str, room: int) -> str:
-    """Cut a stranger's text to so many tokens; one that gives orders is kept back, whatever part of it is shown."""
-    return "" if gives_orders(told) else clip(clean_text(told, LONGEST), room)
+def quote(given: str, room: int) -> str:
+    """Cut a stranger's text to ``room`` tokens; return nothing for a text that gives orders."""
+    return "" if gives_orders(given) else clip(clean_text(given, LONGEST), room)
 
 
 def schemas(state: State) -> list[Schema]:

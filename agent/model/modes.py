@@ -1,4 +1,4 @@
-"""What was found out about models, kept in a small JSON file: how each one is best spoken to."""
+"""Modes: which way to call each model worked, kept in a small JSON file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stylus_gen.tools.file import make_folder, write_whole
 MAX_BYTES = 2**20
 
 _LOGIN = re.compile(r"://[^/\s]*@|[?#]")
-"""A user, a password or a query in an address: a key that holds one is forgotten."""
+"""A user, a password or a query in an address: a key that holds one is deleted."""
 
 
 class Modes(UserDict[str, Mode]):
@@ -41,11 +41,11 @@ class Modes(UserDict[str, Mode]):
             make_folder(self._path.parent)
             write_whole(self._path, json.dumps(self.data, indent=1))
         except BadRequest as error:  # it costs one call of the next run, and no plan
-            logging.getLogger(__name__).warning("how the model is spoken to is not remembered: %s", error.message)
+            logging.getLogger(__name__).warning("the way to call the model is not stored: %s", error.message)
 
 
 def _read(path: Path) -> dict[str, Mode]:
-    """Read the file; one that is absent or damaged is found out again at the cost of one call."""
+    """Read the file. If it is absent or damaged, one call finds the mode again."""
     try:
         if not path.is_file():
             return {}

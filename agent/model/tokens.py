@@ -1,7 +1,7 @@
-"""Tokens, estimated without a tokenizer, and rather too many than too few: who answers may have any.
+"""Tokens, estimated without a tokenizer, because any model may answer. The estimate is high rather than low.
 
 Four letters, two marks, one digit or a third of a character beyond ASCII make a token. Of 2,100 real cards, GPT-4's and
-Claude's tokenizers make fewer tokens than that; SmolLM2's makes more of one in ninety, by six at most.
+Claude's tokenizers make fewer tokens than that; SmolLM2's makes more for one card in ninety, by six at most.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Explanation: which evidence speaks for a candidate, in a few words."""
+"""Explanation: the evidence for a candidate, in a few words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stylus_gen.tools.search.document import NAME, STEM, TRIGGER
 from stylus_gen.tools.search.features import COLUMN, Shared
 from stylus_gen.tools.search.gather import Found
 
-# What is worth saying, from which value on.
+# The least value of each feature that is named as evidence.
 SAID = {"tags": 0.1, "description": 0.1, "examples": 0.1, "creator": 0.15, "meaning": 0.4}
 _COLUMNS = [COLUMN[name] for name in SAID]
 _LEAST = list(SAID.values())
@@ -19,7 +19,7 @@ WORDS = 6
 
 
 def explain(found: Found, query: int, documents: Sequence[int], family: str | None) -> list[tuple[str, ...]]:
-    """Say which evidence found each document: words of its name and triggers, then fields, likeness and family."""
+    """List the evidence for each document: words of its name and triggers, then features, then its family."""
     measured = found.features[query][np.ix_(documents, _COLUMNS)]
     reasons = []
     for document, values in zip(documents, (measured >= _LEAST).tolist(), strict=True):
@@ -35,7 +35,7 @@ def explain(found: Found, query: int, documents: Sequence[int], family: str | No
 
 
 def _words(found: Found, query: int, document: int) -> Iterator[str]:
-    """Quote the query's words that triggers, name and file's stem hold; a near spelling is called one."""
+    """Quote the query's words in the triggers, the name and the file's stem; mark near spellings."""
     shared, row = _place(found, document)
     said = found.query.masks[query]
     for name, field in (("trigger", TRIGGER), ("name", NAME), ("file", STEM)):
