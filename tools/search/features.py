@@ -1,7 +1,7 @@
-"""Evidence in numbers: for each candidate and each query, how well its document answers. Pure arithmetic over tokens.
+"""Compute features: for each candidate and query, how well the document matches. Pure arithmetic over tokens.
 
-A query is a set of the prompt's words: all of them, or those of one concept. Everything is computed from the tokens
-that candidate and prompt share, for all candidates and queries at once.
+A query is a set of the prompt's words: all of them, or those of one concept. All candidates and queries are computed
+at once, from the tokens that candidate and prompt share.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NAMES = (
     "tags", "description", "examples", "fields", "trigger share", "name share", "own name", "own trigger", "said",
     "likeness", "phrasing", "meaning", "shown", "downloads", "creator",
 )  # fmt: skip
-"""The features, in the columns' order; the last one compares candidates and is filled in by `add_creator`."""
+"""The features, in the columns' order; the last one depends on other candidates and is set by `add_creator`."""
 COLUMN = {name: column for column, name in enumerate(NAMES)}
 
-# BM25's saturation and length norm; examples differ in number more than in what they say.
+# BM25's saturation and length norm; documents differ more in the number of examples than in their content.
 K1 = 1.2
 B = np.array([0.75, 0.75, 0.75, 0.75, 0.75, 0.75, 0.4, 0.75], np.float32)
 # Mean number of words in each field over the real cards, for BM25's length norm.
@@ -35,18 +35,18 @@ MEAN_WORDS = np.array([1, 4, 7, 8, 6, 60, 110, 4], np.float32)
 # BM25F's weights, fields in document.py's order.
 FIELD_WEIGHT = np.array([0, 3, 3, 1.5, 0, 0.5, 2.0, 3], np.float32)
 NAMING = (NAME, TRIGGER)
-"""The fields that a word in its other number speaks for, in order."""
+"""The fields in which a word may match in its other number (singular or plural), sorted."""
 UNSHARED = 5.0
-"""The idf that an example's words weigh, in its Jaccard similarity, if the prompt does not say them."""
+"""The idf of an example's words that the prompt lacks, in the Jaccard similarity."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A prompt as numbers: its tokens; its words, sorted, each with its idf and 1 / (adapters that are named so).
+    """A prompt as numbers: its tokens and its sorted words, each with its idf and 1 / (adapters with that name).
 
-    The first query is the whole prompt. ``masks`` is (queries, words); ``texts`` are the words as said. A word in its
-    other number ("dog" of a prompt that says "dogs") is one too: it has less ``worth``, and speaks for names and
-    trigger words alone. ``said`` is the idf of all that a query says.
+    The first query is the whole prompt. ``masks`` is (queries, words); ``texts`` are the words as text. The other
+    number of a word ("dog" for a prompt with "dogs") is also a word: it has less ``worth``, and matches only names and
+    trigger words. ``said`` is the total idf of each query.
     """
 
     tokens: NDArray[np.uint32]
@@ -74,7 +74,7 @@ class Shared:
 
 
 def share(bodies: Sequence[bytes], query: Query) -> Shared:
-    """Compare bodies with a prompt, token by token."""
+    """Find what bodies and a prompt share, token by token."""
     stream = np.frombuffer(b"".join(bodies), "<u4")
     starts = np.flatnonzero(stream < FIRST_TOKEN)
     unit_of = np.cumsum(stream < FIRST_TOKEN) - 1
@@ -88,7 +88,7 @@ def share(bodies: Sequence[bytes], query: Query) -> Shared:
     words = np.zeros((len(starts), len(query.words)), np.float32)
     words[unit, place] = 1
     shape = (len(bodies), FIELDS, len(query.words))
-    counts = (field != STEM) | (words.sum(1) >= length)  # a stem is a name as a whole: its parts are often anyone's
+    counts = (field != STEM) | (words.sum(1) >= length)  # a stem is a name only as a whole: its parts are often generic
     flat = ((document[unit] * FIELDS + field[unit]) * shape[2] + place)[counts[unit]]
     lengths = np.bincount(document * FIELDS + field, length, shape[0] * FIELDS)
     exact = _among(stream[at], np.unique(query.tokens))
@@ -104,9 +104,9 @@ def share(bodies: Sequence[bytes], query: Query) -> Shared:
 
 
 def measure(shared: Shared, query: Query, cosine: Floats, downloads: Floats) -> Floats:
-    """Measure documents against each query: (queries, documents, features), but for the creator's.
+    """Compute the features of documents for each query, except the creator's: (queries, documents, features).
 
-    Examples, phrasing and meaning are of the prompt as a whole; for a concept they are zero.
+    Likeness, phrasing and meaning belong to the whole prompt; for a concept they are zero.
     """
     idf = query.masks * query.idf * query.worth
     features = np.zeros((len(idf), len(cosine), len(NAMES)), np.float32)
@@ -121,7 +121,7 @@ def measure(shared: Shared, query: Query, cosine: Floats, downloads: Floats) -> 
 
 
 def add_creator(features: Floats, creator: Ints) -> None:
-    """Give each candidate the best likeness among its creator's; who has none stands alone."""
+    """Set each candidate's creator feature: the best likeness among the creator's candidates, or its own if unknown."""
     if not len(creator):
         return
     _, group = np.unique(np.where(creator == 0, -1 - np.arange(len(creator)), creator), return_inverse=True)
@@ -131,10 +131,10 @@ def add_creator(features: Floats, creator: Ints) -> None:
 
 
 def _shared_tokens(stream: NDArray[np.uint32], words: NDArray[np.uint32]) -> tuple[Ints, Ints]:
-    """Find the tokens of known words: where in the stream, and which words."""
+    """Find the tokens of known words: their positions in the stream, and which words they are."""
     if not len(words):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    # A table over 16 bits of the word throws most tokens out before they are searched for one by one.
+    # A table over 16 bits of the word rejects most tokens before the binary search.
     table = np.zeros(1 << 16, bool)
     table[words & 0xFFFF] = True
     at = np.flatnonzero(table[(stream >> GAP_BITS) & 0xFFFF] & (stream >= FIRST_TOKEN))
@@ -172,11 +172,11 @@ def _bm25(shared: Shared, idf: Floats) -> list[Floats]:
 
 
 def _phrases(shared: Shared, query: Query) -> list[Floats]:
-    """How the prompt names the adapter: (queries, documents) each.
+    """Compute how the prompt names the adapter: five features, each (queries, documents).
 
-    The share of its trigger phrases that is said in full; how much of the name is said; how much the name, or a phrase
-    said in full (a trigger's or its file's stem), is the adapter's own (1: no other adapter is named so); and what
-    share of all that the prompt says, in idf, is such a word: of "a fox, techpunkmask" it is half.
+    The share of its trigger phrases that the prompt contains in full; the share of the name's words in the prompt; how
+    unique the name, and a complete trigger phrase or file stem, is to this adapter (1: no other adapter has it); and
+    the share, in idf, that such a word has of the prompt: in "a fox, techpunkmask" it is half.
     """
     documents = len(shared.lengths)
     masks = query.masks.astype(np.float32)
@@ -199,7 +199,7 @@ def _phrases(shared: Shared, query: Query) -> list[Floats]:
 
 
 def _said_in_full(shared: Shared, masks: Floats, field: int) -> tuple[Ints, Floats, Flags]:
-    """List a field's phrases: of which document, with which words, and (queries, phrases) whether all are said."""
+    """List a field's phrases: their documents, their words, and (queries, phrases) whether the query has them all."""
     at = np.flatnonzero(shared.field == field)
     words = shared.words[at]
     said = masks @ words.T
@@ -207,7 +207,7 @@ def _said_in_full(shared: Shared, masks: Floats, field: int) -> tuple[Ints, Floa
 
 
 def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:
-    """Take each document's largest value: (queries, units), a document's units together, to (queries, documents)."""
+    """Take each document's largest value: (queries, units), grouped by document, to (queries, documents)."""
     best = np.zeros((len(values), documents), np.float32)
     if len(owner):
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
@@ -216,19 +216,19 @@ def _best_unit(values: Any, owner: Ints, documents: int) -> Floats:
 
 
 def _best_word(held: Floats, weights: Floats) -> Floats:
-    """Take the largest weight, of each query, among the words that each row holds: (queries, rows)."""
+    """Take, for each query, the largest weight among the words of each row: (queries, rows)."""
     return np.stack([(held[:, known] * row[known]).max(axis=1, initial=0) for row in weights for known in (row > 0,)])
 
 
 def _examples(shared: Shared, query: Query) -> Floats:
-    """Jaccard similarity of the prompt with the nearest example: by words, tokens and neighbours; by neighbours alone.
+    """Compute the prompt's Jaccard similarity to the nearest example: by words, tokens and pairs; by pairs alone.
 
-    Tokens compare the gaps after the words too: who copies a prompt copies its brackets.
+    Tokens include the gaps after the words: people who copy a prompt copy its brackets.
     """
     at = np.flatnonzero(shared.field == EXAMPLE)
     unshared = UNSHARED * np.maximum(shared.length[at] - shared.words[at].sum(1), 0)
     whole = query.said[0] + unshared + 1e-9
     neighbours = shared.pairs[at] / 2
-    with np.errstate(invalid="ignore"):  # BLAS may raise the flag for lanes that it pads; all numbers here are finite
+    with np.errstate(invalid="ignore"):  # BLAS may set the flag for padding lanes; all numbers here are finite
         likeness = shared.words[at] @ query.idf + shared.exact[at] + neighbours
     return _best_unit(np.stack([likeness, neighbours]) / whole, shared.document[at], len(shared.lengths))

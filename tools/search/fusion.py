@@ -1,9 +1,10 @@
-"""Fusion: from measured evidence to one score, and from the score to a probability. Learned coefficients.
+"""Combine features into one score, and the score into a probability. The weights are learned.
 
-A whole prompt and a concept are judged apart. A prompt is like what an adapter's users write, examples and all; a
-concept is a few words, and an adapter is for it if its name, its trigger words or its tags say so.
+A whole prompt and a concept have separate weights. A prompt resembles an adapter's example prompts. A concept is a few
+words, and only an adapter with them in its name, trigger words or tags matches.
 
-benchmarks/retrieval_fit.py learns them on real prompts, cross-validated by adapter; RETRIEVAL.md says what each brings.
+benchmarks/retrieval_fit.py learns the weights from real prompts, cross-validated by adapter; RETRIEVAL.md reports what
+each feature contributes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from stylus_gen.tools.search.features import COLUMN, NAMES
 
 Floats = NDArray[np.float32]
 
-# A share is of the best candidate's value, but at least of this much: the first quartile of that best over real
-# prompts. Else the nearest example of a prompt of three words would weigh as much as a copied prompt.
+# A share is relative to the best candidate's value or to this minimum, the first quartile of best values over real
+# prompts. Without it, the nearest example of a three-word prompt would weigh as much as a copied prompt.
 FLOOR = {"description": 7.4, "examples": 17.3, "fields": 22.3, "likeness": 0.29, "phrasing": 0.05, "creator": 0.29}
 Weights = Mapping[str, tuple[float, float]]
 """Feature: (weight of its value, weight of its share of the best candidate's value)."""
@@ -45,13 +46,13 @@ NONE = 10.42
 CONCEPT_WEIGHTS: Weights = {"fields": (0.338, 0), "own name": (0.829, 0), "own trigger": (1.087, 0), "said": (2.98, 0)}
 CONCEPT_NONE = 7.248
 NAMING = [COLUMN[name] for name in ("name share", "own trigger", "tags")]
-"""Features of which one at least must speak for an adapter that is found for a concept."""
+"""Features of which at least one must be positive for an adapter to match a concept."""
 
 
 def estimate(features: Floats) -> Floats:
     """Estimate the probability that each candidate is right, for the prompt (the first query) and for its concepts.
 
-    (queries, candidates, features) to (queries, candidates). What does not name a concept has probability 0 there.
+    (queries, candidates, features) to (queries, candidates). A candidate that does not name a concept gets 0 there.
     """
     named = (features[1:, :, NAMING] > 0).any(axis=-1)
     concepts = np.where(named, fuse(features[1:], CONCEPT_WEIGHTS), -np.inf)

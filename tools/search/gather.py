@@ -1,6 +1,6 @@
-"""Gathering: a prompt and its concepts become queries; what recall finds for them is measured.
+"""Gather candidates: turn a prompt and its concepts into queries, recall documents, compute their features.
 
-The whole prompt is the first query, each concept another one over its own words.
+The whole prompt is the first query; each concept is another one, over its own words.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_nu
 from stylus_gen.tools.store.database import Connection
 
 MAX_WORDS = 400
-"""Words read of a prompt; a concept's are 32."""
+"""Words read from a prompt; from a concept 32."""
 MAX_CONCEPTS = 32
 EMBEDDED_LENGTH = 700
 """Characters of a prompt that are embedded."""
 
-# Documents that may come in: by the words of the prompt, of each concept, by meaning, by creators of the best ones.
+# Limits of documents: by the prompt's words, by each concept's words, by meaning, by creators of the best documents.
 BY_WORDS = 900
 BY_CONCEPT = 60
 BY_MEANING = 60
 BY_CREATORS = 120
 OTHER_NUMBER = 0.6
-"""What a word is worth that names an adapter in its other number: "dogs" for Dog."""
+"""The worth of a word that names an adapter in its other number: "dogs" for Dog."""
 BEST = 15
-"""Documents whose creators are looked at: people prompt as their own examples do."""
+"""Documents whose creators are looked up: people's prompts resemble their own examples."""
 
 
 @dataclass
 class Found:
-    """Documents and what was measured of them: ``features`` is (queries, documents, features).
+    """Documents and their features, (queries, documents, features).
 
-    ``misspelt`` has, by the place of a query word, the ids of documents with a name one typing error away.
+    ``misspelt`` maps the position of a query word to the ids of documents with a name one typing error away.
     """
 
     queries: tuple[str, ...]
@@ -62,14 +62,14 @@ class Found:
         self.features = np.zeros((len(self.queries), 0, len(NAMES)), np.float32)
 
     def add(self, rows: Iterable[DocumentRow]) -> None:
-        """Measure the documents that are not there yet."""
+        """Add documents and compute the features of the new ones."""
         known = {row.id for row in self.rows}
         new = [row for i, row in {row.id: row for row in rows}.items() if i not in known]
         if not new:
             return
         shared = share([row.body for row in new], self.query)
         for place, ids in self.misspelt.items():
-            # As if it had been spelt right: a trigger word said.
+            # As if it were spelt correctly: a trigger word in the prompt.
             shared.tf[[row.id in ids for row in new], TRIGGER, place] = 1
         downloads = np.array([row.downloads for row in new], np.float32)
         features = measure(shared, self.query, recall.cosines(new, self.vector), downloads)
@@ -78,7 +78,7 @@ class Found:
         self.shared.append(shared)
 
     def creators(self) -> set[int]:
-        """Name the creators of the best documents so far."""
+        """Return the creators of the best documents so far."""
         best = np.argsort(-fuse(self.features[:1], WEIGHTS)[0])[:BEST]
         return {self.rows[i].creator for i in best} - {0}
 
@@ -86,10 +86,10 @@ class Found:
 def gather(
     conn: Connection, embedder: Embedder, prompt: str, concepts: Sequence[Concept], where: sql.Composable
 ) -> Found:
-    """Find and measure documents. Raises what `check_settings` raises."""
+    """Find documents and compute their features. Raises what `check_settings` raises."""
     check_settings(conn, embedder)
     with ThreadPoolExecutor(1) as worker:
-        # The arithmetic of the embedding leaves the interpreter free for the words.
+        # The embedding's arithmetic releases the interpreter lock meanwhile.
         embedding = worker.submit(vectors_of, embedder, [prompt[:EMBEDDED_LENGTH]])
         readings = [read(prompt, MAX_WORDS), *(read(concept.text, 32) for concept in concepts[:MAX_CONCEPTS])]
         frequencies = recall.count_words(conn, {word for reading in readings for word in _sought(reading)})
@@ -132,15 +132,15 @@ def _keys(frequencies: Frequencies, readings: Sequence[Reading]) -> set[int]:
 
 def _query(readings: Sequence[Reading], frequencies: Frequencies, misspelt: Collection[str]) -> Query:
     said = [_said(reading) for reading in readings]
-    spoken = set().union(*said)
+    present = set().union(*said)
     others = [_others(reading, frequencies) for reading in readings]
-    known = {word for word in spoken.union(*others) if frequencies.of(word)} | set(misspelt)
+    known = {word for word in present.union(*others) if frequencies.of(word)} | set(misspelt)
     words = sorted(known, key=word_number)
     idf = np.array([frequencies.idf(word) for word in words], np.float32)
-    worth = np.array([1 if word in spoken else OTHER_NUMBER for word in words], np.float32)
-    # What is said in a number that nobody knows is said all the same.
-    instead = {o for word in spoken if not frequencies.of(word) for o in recall.others_of(frequencies, word)}
-    weighs = np.array([word in spoken or word in instead for word in words], bool)
+    worth = np.array([1 if word in present else OTHER_NUMBER for word in words], np.float32)
+    # A word whose own number no document has still counts.
+    instead = {o for word in present if not frequencies.of(word) for o in recall.others_of(frequencies, word)}
+    weighs = np.array([word in present or word in instead for word in words], bool)
     masks = np.array(
         [[word in part or word in other for word in words] for part, other in zip(said, others, strict=True)], bool
     )

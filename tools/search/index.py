@@ -1,7 +1,7 @@
-"""The index: search documents in the database, brought up to date with the catalogue.
+"""Keep the search documents in the database up to date with the catalogue.
 
-A batch is a transaction: an import that is killed can be run again. The database counts the words (sql/003_index.sql).
-It knows nothing of ranking.
+Each batch is a transaction: an import that is killed can be run again. The database counts the words
+(sql/003_index.sql). Ranking is elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stylus_gen.tools.store.provenance import to_card
 
 BATCH = 64
 STALE_BATCH = 1000
-# Whoever brings the whole index up to date does it alone: two would embed the same texts.
+# The lock of a process that updates the whole index: two would embed the same texts.
 INDEXERS = 0x57593
 COUNT = 0
 """The key under which documents are counted."""
@@ -41,20 +41,20 @@ COLUMNS = {
 
 
 def update_index(db: Database, embedder: Embedder, progress: Progress) -> None:
-    """Index what has changed; everything, where the index has an older form or was left half built.
+    """Index what has changed, or everything if the index has an older format.
 
     Raises BadRequest when the catalogue was embedded by another embedder.
     """
-    with _alone(db):
+    with _exclusive(db):
         with db.pool.connection() as conn, conn.transaction():
-            claim(conn, embedder)
+            record_embedder(conn, embedder)
             if _format(conn) != FORMAT:
                 _empty(conn, embedder)
         _index_stale(db, embedder, progress)
 
 
 def renew_index(db: Database, embedder: Embedder, progress: Progress) -> None:
-    """Build an index anew that another version of Stylus wrote; one that is as it should be costs a look."""
+    """Rebuild an index that another version of Stylus wrote or that is incomplete; otherwise do nothing."""
     with db.pool.connection() as conn:
         row = conn.execute("SELECT format, complete FROM search_settings").fetchone()
     if row not in (None, (FORMAT, True)):
@@ -62,8 +62,8 @@ def renew_index(db: Database, embedder: Embedder, progress: Progress) -> None:
 
 
 def rebuild_index(db: Database, embedder: Embedder, progress: Progress) -> None:
-    """Throw the index away and build it from the catalogue. A kill costs nothing: the next search goes on with it."""
-    with _alone(db):
+    """Delete the index and build it from the catalogue. If it is interrupted, the next search continues it."""
+    with _exclusive(db):
         with db.pool.connection() as conn, conn.transaction():
             _empty(conn, embedder)
         _index_stale(db, embedder, progress)
@@ -72,7 +72,7 @@ def rebuild_index(db: Database, embedder: Embedder, progress: Progress) -> None:
 def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: Progress | None = None) -> int:
     """Index the models of these cards; return how many documents were written.
 
-    A model that is changed meanwhile is left for the next time. Raises BadRequest when the catalogue was embedded by
+    A model that changes meanwhile is left for the next call. Raises BadRequest when the catalogue was embedded by
     another embedder.
     """
     keys = _model_keys(db, ids)
@@ -91,7 +91,7 @@ def _index_batch(db: Database, embedder: Embedder, model_keys: Sequence[str]) ->
         documents = [make_document(cards) for cards in read_models(conn, model_keys)]
     vectors = _embed(embedder, documents)
     with db.pool.connection() as conn, conn.transaction():
-        claim(conn, embedder)
+        record_embedder(conn, embedder)
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
         now = _states(conn, model_keys)
         settled = [key for key in model_keys if key in now and now[key] == seen.get(key)]
@@ -102,7 +102,7 @@ def _index_batch(db: Database, embedder: Embedder, model_keys: Sequence[str]) ->
 
 
 def _states(conn: Connection, model_keys: Sequence[str]) -> dict[str, set[tuple[str, str]]]:
-    """Read each model's files and which transaction wrote them last: a changed card is written to all of them."""
+    """Read each model's files and the transaction that last wrote each: a changed card rewrites all of them."""
     states: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for key, file_id, writer in conn.execute(
         "SELECT model_key, id, files.xmin::text FROM files JOIN versions ON key = version_key "
@@ -114,7 +114,7 @@ def _states(conn: Connection, model_keys: Sequence[str]) -> dict[str, set[tuple[
 
 
 def _index_stale(db: Database, embedder: Embedder, progress: Progress) -> None:
-    """Index a thousand at a time, so that a killed import has not indexed in vain."""
+    """Index a thousand cards at a time, so that a killed import keeps its work."""
     total, done = count_stale(db), 0
     while ids := stale_ids(db, STALE_BATCH):
         index_cards(db, embedder, ids, _share(progress, done, len(ids), total))
@@ -125,12 +125,12 @@ def _index_stale(db: Database, embedder: Embedder, progress: Progress) -> None:
 
 
 def _share(progress: Progress, start: int, size: int, whole: int) -> Progress:
-    """Report a part's progress as the whole's."""
+    """Report the progress of a part as that of the whole."""
     return lambda done, total, message: progress(min(start + size * done // max(total, 1), whole), whole, message)
 
 
 @contextmanager
-def _alone(db: Database) -> Iterator[None]:
+def _exclusive(db: Database) -> Iterator[None]:
     with db.pool.connection() as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", (INDEXERS,))
         try:
@@ -145,16 +145,16 @@ def _format(conn: Connection) -> int:
 
 
 def _empty(conn: Connection, embedder: Embedder) -> None:
-    """Forget all documents and count every card as changed; inside the caller's transaction."""
+    """Delete all documents and mark every card as changed, inside the caller's transaction."""
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
-    claim(conn, embedder)
+    record_embedder(conn, embedder)
     conn.execute("TRUNCATE search_documents, search_keys")
     conn.execute("UPDATE files SET stale = true")
     conn.execute("UPDATE search_settings SET format = %s, complete = false", (FORMAT,))
 
 
 def clean_index(db: Database) -> None:
-    """Sort what was written into the inverted indexes: a search reads what is not yet, one entry after the other."""
+    """Flush new entries into the inverted indexes: a search scans unflushed ones one by one."""
     with db.pool.connection() as conn:
         conn.execute("SELECT gin_clean_pending_list(i) FROM unnest(%s::regclass[]) AS i", (INVERTED,))
 
@@ -162,8 +162,8 @@ def clean_index(db: Database) -> None:
 INVERTED = ["search_documents_keys", "search_documents_forms"]
 
 
-def claim(conn: Connection, embedder: Embedder) -> None:
-    """Record the embedder, or check that it is the one on record. Raises BadRequest if it is not."""
+def record_embedder(conn: Connection, embedder: Embedder) -> None:
+    """Record the embedder, or check that it is the recorded one. Raises BadRequest if it is not."""
     conn.execute(
         "INSERT INTO search_settings (embedder, dim, format, complete) VALUES (%s, %s, %s, true) "
         "ON CONFLICT DO NOTHING",
@@ -174,18 +174,18 @@ def claim(conn: Connection, embedder: Embedder) -> None:
 
 
 def check_settings(conn: Connection, embedder: Embedder) -> None:
-    """Refuse to read an index of another embedder (BadRequest), of another form or half built (Unavailable)."""
+    """Raise BadRequest for an index of another embedder, Unavailable for another format or an incomplete index."""
     row = conn.execute("SELECT embedder, dim, format, complete FROM search_settings").fetchone()
     check_embedder(embedder, row)
     if row is not None and row[2:] != (FORMAT, True):
         raise Unavailable(
             f"the search index has format {row[2]}{'' if row[3] else ', not finished'}; this version of Stylus reads "
-            f"format {FORMAT}: run `stylus index --rebuild`, or import anything"
+            f"format {FORMAT}: run `stylus index --rebuild`, or import something"
         )
 
 
 def check_embedder(embedder: Embedder, row: Any) -> None:
-    """Refuse an embedder that is not the one on record, ``(name, dim)``; no record refuses nothing."""
+    """Raise BadRequest if the embedder differs from the recorded ``(name, dim)``."""
     if row is not None and (row[0], row[1]) != (embedder.name, embedder.dim):
         raise BadRequest(
             f"the catalogue was embedded by {row[0]!r} ({row[1]} dimensions), not by {embedder.name!r} "
@@ -195,12 +195,12 @@ def check_embedder(embedder: Embedder, row: Any) -> None:
 
 
 def vectors_of(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Embed texts. Raises BadRequest if what comes back is not of the embedder's own dimension."""
+    """Embed texts. Raises BadRequest if the result does not have the embedder's dimension."""
     rows = embedder.embed(texts)
     if rows.shape != (len(texts), embedder.dim):
         raise BadRequest(
             f"the embedder {embedder.name!r} gave {rows.shape} numbers for {len(texts)} texts; expected "
-            f"{(len(texts), embedder.dim)}: state its true dimension",
+            f"{(len(texts), embedder.dim)}: correct its dim",
             embedder=embedder.name,
         )
     return rows
@@ -224,7 +224,7 @@ def _model_keys(db: Database, ids: Sequence[str]) -> list[str]:
 
 
 def read_models(conn: Connection, model_keys: Sequence[str]) -> list[list[Card]]:
-    """Read the models' cards, newest first, one list a model and family."""
+    """Read the models' cards, newest first, one list per model and family."""
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "SELECT * FROM cards WHERE model_key = ANY(%s) AND NOT retired "
@@ -240,7 +240,7 @@ def read_models(conn: Connection, model_keys: Sequence[str]) -> list[list[Card]]
 def write_documents(
     conn: Connection, model_keys: Sequence[str], documents: Sequence[Document], vectors: Sequence[NDArray[np.float32]]
 ) -> None:
-    """Write the documents of these models, and nothing else of theirs; inside the caller's transaction."""
+    """Replace the documents of these models, inside the caller's transaction."""
     conn.execute("DELETE FROM search_documents WHERE model_key = ANY(%s)", (list(model_keys),))
     names = ", ".join(COLUMNS)
     with conn.cursor().copy(f"COPY search_documents ({names}, vector) FROM STDIN (FORMAT BINARY)") as copy:

@@ -1,7 +1,7 @@
-"""Nearest by meaning: exactly, or through the HNSW index of a family where somebody built one.
+"""Search by meaning: exact, or through the HNSW index of a family if there is one.
 
-Exact search reads every vector of the family, which is fast up to about 100,000 of them. The index is partial, one for
-each base family with all that works on it; what the filters refuse is skipped while it is read (iterative scan).
+Exact search reads every vector of the family, which is fast up to about 100,000. There is one partial index per base
+family, over all documents that work on it; rows that the filters reject are skipped during the scan (iterative scan).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.store.database import Connection, Database
 
 POLL = 0.5
-"""Seconds between two looks at how far the server is."""
+"""Seconds between two reports of the server's progress."""
 
 
 def distance(dim: int) -> sql.Composable:
@@ -29,9 +29,9 @@ def distance(dim: int) -> sql.Composable:
 
 
 def build_index(db: Database, family: str, progress: Progress) -> int:
-    """Build the index of all that works on a base family, anew if there is one; return how many documents it holds.
+    """Build or rebuild the index of all documents that work on a base family; return their number.
 
-    Searches go on meanwhile, imports wait. Interrupting it leaves what was there. Raises BadRequest for an unknown
+    Searches continue meanwhile, imports wait. Interrupting it keeps the old index. Raises BadRequest for an unknown
     family and for an empty catalogue.
     """
     if family not in FAMILIES:
@@ -51,7 +51,7 @@ def build_index(db: Database, family: str, progress: Progress) -> int:
 
 
 def recall_of(db: Database, family: str, vectors: Sequence[NDArray[np.float32]], k: int) -> float:
-    """Compute the share of the k nearest, exactly, that search by meaning finds; the mean over the vectors."""
+    """Compute the mean share of the exact k nearest documents that search by meaning finds."""
     shares = []
     with db.pool.connection() as conn:
         for vector in vectors:
@@ -64,7 +64,7 @@ def recall_of(db: Database, family: str, vectors: Sequence[NDArray[np.float32]],
 
 
 def sample_vectors(db: Database, family: str, n: int) -> list[NDArray[np.float32]]:
-    """Read the vectors of some documents that work on a family, evenly spread over the catalogue."""
+    """Read the vectors of documents that work on a family, evenly spread over the catalogue."""
     query = (
         "SELECT vector FROM (SELECT vector, row_number() OVER (ORDER BY id) AS row FROM search_documents "
         "WHERE family = ANY(%s)) numbered WHERE row %% %s = 0 LIMIT %s"
@@ -83,8 +83,8 @@ def _count(conn: Connection, family: str) -> int:
 
 def _create(conn: Connection, family: str, dim: int, total: int) -> None:
     name, new = (sql.Identifier(f"search_documents_near_{family}{end}") for end in ("", "_new"))
-    # A node is a vector of half floats, 2 m = 32 neighbours of 16 bytes, some more above, and its own head; where the
-    # graph does not fit, the rest is inserted ten times more slowly.
+    # A node is a vector of half floats, 2 m = 32 neighbours of 16 bytes, more on upper levels, and a header. If the
+    # graph does not fit in memory, the rest is inserted ten times more slowly.
     megabytes = max(64, total * (2 * dim + 1000) // 2**20)
     with conn.transaction():
         conn.execute(sql.SQL("SET LOCAL maintenance_work_mem = {}").format(f"{megabytes}MB"))
@@ -94,7 +94,7 @@ def _create(conn: Connection, family: str, dim: int, total: int) -> None:
                 "WHERE family = ANY({})"
             ).format(new, dim, list(usable_families(family)))
         )
-        # Last, because it keeps searches waiting.
+        # Last, because it blocks searches.
         conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(name))
         conn.execute(sql.SQL("ALTER INDEX {} RENAME TO {}").format(new, name))
 

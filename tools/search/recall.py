@@ -1,6 +1,6 @@
-"""Recall: which documents are worth measuring. Filters come first; then rare words, meaning, creators, near spellings.
+"""Recall the documents to rank: by rare words, meaning, creators and near spellings, after the filters.
 
-It reads the database and ranks nothing.
+It reads the database and does not rank.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from stylus_gen.tools.families import usable_families
 from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.plurals import other_numbers
-from stylus_gen.tools.search.document import MISSPELT, NAMED, TOLD, USED, USUAL
+from stylus_gen.tools.search.document import DESCRIBED, MISSPELT, NAMED, USED, USUAL
 from stylus_gen.tools.search.index import COUNT
 from stylus_gen.tools.search.nearest import distance
 from stylus_gen.tools.search.words import SHORTEST_MISSPELT, key_of, misspellings
 from stylus_gen.tools.store.database import Connection
 
-LEVELS = (NAMED, USUAL, USED, TOLD)
-# What a word is worth at each level, of its idf.
-WORTH = {NAMED: 1.0, USUAL: 0.8, USED: 0.6, TOLD: 0.3}
+LEVELS = (NAMED, USUAL, USED, DESCRIBED)
+# The share of its idf that a word is worth at each level.
+WORTH = {NAMED: 1.0, USUAL: 0.8, USED: 0.6, DESCRIBED: 0.3}
 
 _LOOKS = APPEARANCE | BOILERPLATE
 
 MAX_UNKNOWN = 5
-"""Words that nobody uses, whose neighbours are looked up."""
+"""Words that no document has and whose near spellings are looked up."""
 
 
 class DocumentRow(NamedTuple):
@@ -48,10 +48,10 @@ class DocumentRow(NamedTuple):
 
 
 LEARNT = 3507
-"""Documents of the catalogue that fusion's weights were learnt on: there a word of one document has an idf of 7.8. The
-rarest word of a folder of fifty adapters says as much, and so does that of a million."""
+"""Documents in the catalogue that fusion's weights were learned on: there a word of one document has an idf of 7.8. The
+idf is scaled so that the rarest word of any catalogue, of fifty adapters or a million, has the same."""
 FEW = 30
-"""Documents below which frequencies say little of how rare a word is."""
+"""With fewer documents, frequencies say little about how rare a word is."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Frequencies:
     documents: dict[int, int]
 
     def of(self, word: str) -> int:
-        """Count the documents that hold a word, at whatever level."""
+        """Count the documents that have a word, at any level."""
         return sum(self.documents.get(key_of(word, level), 0) for level in LEVELS)
 
     def idf(self, word: str) -> float:
-        """Compute BM25's inverse document frequency of a word, on the scale that the weights were learnt at."""
+        """Compute BM25's inverse document frequency of a word, scaled to the catalogue of `LEARNT`."""
         return _idf(self.of(word), self.total) * _idf(1, LEARNT) / _idf(1, max(self.total, FEW))
 
 
@@ -86,9 +86,9 @@ def count_words(conn: Connection, words: Iterable[str]) -> Frequencies:
 
 
 def choose_keys(frequencies: Frequencies, words: Collection[str], others: Collection[str], budget: int) -> set[int]:
-    """Choose the keys that say most, so that the documents they bring in stay within the budget.
+    """Choose the keys with the highest idf whose documents fit into the budget.
 
-    ``others`` are words in their other number, which are looked up in names alone, and where there is room for them.
+    ``others`` are words in their other number; they are looked up in names only, after all ``words``.
     """
     offers = []
     for word, level in (*product(words, LEVELS), *product(others, (NAMED,))):
@@ -136,7 +136,7 @@ def _overlapping(
     if not keys:
         return []
     with conn.transaction():
-        # The planner takes comparing two arrays for as cheap as comparing two numbers, and would read every row.
+        # Postgres estimates array comparisons as cheap as number comparisons, and would scan every row.
         conn.execute("SET LOCAL enable_seqscan = off")
         return _rows(
             conn, where, sql.SQL("{} && %s").format(sql.Identifier(column)), [sorted(keys), limit], sql.SQL("LIMIT %s")
@@ -144,20 +144,20 @@ def _overlapping(
 
 
 def by_creators(conn: Connection, where: sql.Composable, creators: Collection[int], limit: int) -> list[DocumentRow]:
-    """Read documents of some creators, the most downloaded ones if there are too many."""
+    """Read documents of some creators, the most downloaded first."""
     condition = sql.SQL("creator = ANY(%s)")
     order = sql.SQL("ORDER BY downloads DESC LIMIT %s")
     return _rows(conn, where, condition, [sorted(creators), limit], order) if creators else []
 
 
 def by_meaning(conn: Connection, where: sql.Composable, vector: NDArray[np.float32], limit: int) -> list[DocumentRow]:
-    """Read the documents nearest to a vector: exactly, or by the family's HNSW index where there is one."""
+    """Read the documents nearest to a vector: exact, or through the family's HNSW index if there is one."""
     order = sql.SQL("ORDER BY {} LIMIT %s").format(distance(len(vector)))
     return _rows(conn, where, sql.SQL("true"), [HalfVector(vector), limit], order)
 
 
 def others_of(frequencies: Frequencies, word: str) -> set[str]:
-    """List a word's other numbers that are somebody's name or trigger word; looks, such as lips, are too common."""
+    """List a word's other numbers that are names or trigger words; words for looks, such as lips, are too common."""
     others = other_numbers(word)
     if not _LOOKS.isdisjoint({word, *others}):
         return set()
@@ -165,14 +165,14 @@ def others_of(frequencies: Frequencies, word: str) -> set[str]:
 
 
 def unknown_words(frequencies: Frequencies, words: Iterable[str]) -> list[str]:
-    """List words that no document holds in either number and that are long enough to be misspelt, the longest first."""
+    """List words that no document has in either number and that are long enough to correct, the longest first."""
     long = {word for word in words if len(word) >= SHORTEST_MISSPELT}
     unknown = {word for word in long if not frequencies.of(word) and not others_of(frequencies, word)}
     return sorted(unknown, key=lambda word: (-len(word), word))[:MAX_UNKNOWN]
 
 
 def cosines(rows: Sequence[DocumentRow], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute the cosine of each row's vector, as sent: two 16-bit heads, then big-endian half floats."""
+    """Compute the cosine of each row's vector. As sent it is two 16-bit headers, then big-endian half floats."""
     if not rows:
         return np.zeros(0, np.float32)
     halves = np.frombuffer(b"".join(row.vector for row in rows), ">f2").reshape(len(rows), -1)
@@ -186,7 +186,7 @@ def _rows(
     parameters: list[Any],
     order: sql.Composable,
 ) -> list[DocumentRow]:
-    # The vectors are written out after the limit, of the few rows that are left: that costs more than to compare them.
+    # The vectors are serialised after the limit, for the remaining rows only: that costs more than comparing them.
     query = sql.SQL(
         "SELECT id, model_key, family, creator, downloads, body, halfvec_send(vector) "
         "FROM (SELECT * FROM search_documents WHERE {} AND {} {}) AS found"

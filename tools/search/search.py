@@ -1,6 +1,6 @@
-"""Search: for a prompt and each of its concepts, the adapters that are probably right, with the evidence for each.
+"""Search adapters for a prompt and each of its concepts; explain each result.
 
-Filters come first, in SQL (recall.py); what is found is measured (features.py), judged (fusion.py) and explained.
+Filters run first, in SQL (recall.py). Documents get features (features.py), a probability (fusion.py) and evidence.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def search_adapters(
 ) -> dict[str, list[Candidate]]:
     """Rank adapters for each concept, by its id, and for the whole prompt, under ``"prompt"``; best first.
 
-    A score is the estimated probability that the adapter is right; what has none for a concept is not listed there.
+    A score is the estimated probability that the adapter is right. Adapters with probability 0 are left out.
     ``family`` None searches all families.
     Raises BadRequest if the prompt is empty, or the catalogue was embedded by another embedder.
     """
     if not prompt.strip():
-        raise BadRequest("the prompt is empty: say what the picture should show")
+        raise BadRequest("the prompt is empty: describe what the picture should show")
     with db.pool.connection() as conn:
         found = gather(conn, embedder, prompt, concepts, filters(family, policy, kinds))
         chances = estimate(found.features)

@@ -1,8 +1,8 @@
-"""Words: how prompts and cards are read, and the numbers that stand for what is read.
+"""Split prompts and cards into words and number them.
 
-A word is a run of letters and digits; Chinese, Japanese and Korean, which put no spaces, are read two characters at a
-time. A token is 32 bits: 26 of the word, 6 of what stands between it and the next word (", " or "), (" or "_"), because
-people copy prompts, brackets and commas included. It knows nothing of cards or databases.
+A word is a run of letters and digits; Chinese, Japanese and Korean have no spaces and are read as pairs of characters.
+A token has 32 bits: 26 for the word, 6 for the gap before the next word (", " or "), (" or "_"), because people copy
+prompts with their brackets and commas.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 GAP_BITS = 6
 FIRST_TOKEN = 1 << GAP_BITS
-"""Smaller numbers are no tokens; documents use them as marks."""
+"""Smaller numbers are not tokens; documents use them as marks."""
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"([{_CJK}]+|[^\W_{_CJK}]+)")
@@ -30,15 +30,15 @@ _PLAIN_GAPS = frozenset(("", " ", "_"))
 
 @dataclass(frozen=True)
 class Reading:
-    """A text as read: its words in order, and for each its token, uint32."""
+    """A text's words in order, and the token of each, uint32."""
 
     words: tuple[str, ...]
     tokens: NDArray[np.uint32]
 
 
 def read(text: str, limit: int) -> Reading:
-    """Read the first ``limit`` words of a text; markup (``<lora:…>``) and backslashes are left out."""
-    # A text of n words needs few more than 8 n characters; what is beyond 32 n is not even looked at.
+    """Read the first ``limit`` words of a text; markup (``<lora:…>``) and backslashes are skipped."""
+    # n words rarely have more than 8 n characters; everything after 32 n is ignored.
     text = _MARKUP.sub(", ", unicodedata.normalize("NFKC", text[: 32 * limit]).casefold().replace("\\", ""))
     pieces = _WORD.split(text)  # gap, word, gap, word, … gap
     words, gaps = pieces[1::2], pieces[2::2]
@@ -54,17 +54,17 @@ def word_number(word: str) -> int:
 
 
 _STARTS = [crc32(bytes([level])) for level in range(8)]
-"""The CRC-32 of each level, to go on from: a start value of 1 would only turn a first "b" into a "c"."""
+"""The CRC-32 of each level, as start values. A start value of 1 would only turn a first "b" into a "c"."""
 
 
 def key_of(word: str, level: int) -> int:
-    """Number a word at a level, as a signed 32-bit integer, never 0: what the database's inverted index holds."""
+    """Number a word at a level, as a signed 32-bit integer, never 0: a key of the inverted index."""
     number = crc32(word.encode(), _STARTS[level]) or 1
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def keys_of(words: Iterable[tuple[str, int]]) -> list[int]:
-    """Number many words at their levels as `key_of` does: sorted, each once."""
+    """Number many words at their levels as `key_of` does: sorted, without duplicates."""
     numbers = np.fromiter((crc32(word.encode(), _STARTS[level]) or 1 for word, level in words), np.uint32)
     return np.unique(numbers.view(np.int32)).tolist()  # type: ignore[no-any-return]
 
@@ -88,7 +88,7 @@ SHORTEST_MISSPELT = 5
 
 
 def _split(words: list[str], gaps: list[str]) -> tuple[list[str], list[str]]:
-    """Cut runs of a script that puts no spaces into overlapping pairs of characters."""
+    """Split runs of a script without spaces into overlapping pairs of characters."""
     cut: list[tuple[str, str]] = []
     for word, gap in zip(words, gaps, strict=True):
         if len(word) > 2 and _WITHOUT_SPACES.match(word):
