@@ -2,8 +2,8 @@
 
     STYLUS_FAMILY=sd15 python benchmarks/abstention.py TOPICS.jsonl[.gz] [--n 300] [--show 20]
 
-TOPICS: rows with ``prompt``, captions of photographs. An adapter named after what the caption shows may be right all
-the same, so the share is a ceiling of the harm.
+TOPICS: rows with ``prompt``, captions of photographs. An adapter named after what the caption shows may still be
+right, so the share is an upper bound of the errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Choose the offline planner's thresholds on some adapters, and judge them on others.
+"""Choose the offline planner's thresholds on some adapters, and measure them on others.
 
     python benchmarks/composer_fit.py ADAPTERS.jsonl.gz GOLD.jsonl.gz TOPICS.jsonl.gz [--n 1527] [--captions 750]
 
@@ -37,13 +37,13 @@ from stylus_gen.tools.segment import segment_prompt
 FOLDS = 5
 FAMILY = "sd15"
 GRID = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Nothing lower: below, most of what is chosen for a prompt that does not name it is not what was used."""
+"""Nothing lower: below, most adapters chosen for a prompt that does not name them were not used."""
 ABSENT, CAPTIONS = 0.08, 0.1
-"""Shares of plans with a character that is not there, and of captions with an adapter, that are put up with."""
+"""Shares of plans with a character that is not there, and of captions with an adapter, that are acceptable."""
 
 
 class Question:
-    """A prompt, what was found for it, and what of that a plan would hold."""
+    """A prompt, the adapters found for it, and those that a plan would use."""
 
     def __init__(
         self, prompt: str, concepts: Sequence[Concept], found: Mapping[str, Sequence[Candidate]], used: Sequence[str]
@@ -74,26 +74,26 @@ class Question:
         return any(choice.candidate.model_key in self.used for choice in self.plan(thresholds))
 
 
-Row = tuple[Question, Question, Question]
+Trio = tuple[Question, Question, Question]
 """One gold prompt: as it is, without its trigger words, and with its adapters missing."""
 
 
-def judge(rows: Sequence[Row], captions: Sequence[Question], at: Thresholds) -> dict[str, float]:
+def figures(rows: Sequence[Trio], captions: Sequence[Question], at: Thresholds) -> dict[str, float]:
     return {
-        "with": fmean(told.right(at) for told, _, _ in rows),
-        "without": fmean(untold.right(at) for _, untold, _ in rows),
-        "adapters": fmean(len(told.plan(at)) for told, _, _ in rows),
-        "empty": fmean(not told.plan(at) for told, _, _ in rows),
+        "with": fmean(full.right(at) for full, _, _ in rows),
+        "without": fmean(bare.right(at) for _, bare, _ in rows),
+        "adapters": fmean(len(full.plan(at)) for full, _, _ in rows),
+        "empty": fmean(not full.plan(at) for full, _, _ in rows),
         "absent": fmean(any(c.candidate.kind == "character" for c in absent.plan(at)) for _, _, absent in rows),
         "captions": fmean(bool(caption.plan(at)) for caption in captions),
     }
 
 
-def choose(rows: Sequence[Row], captions: Sequence[Question]) -> Thresholds:
+def choose(rows: Sequence[Trio], captions: Sequence[Question]) -> Thresholds:
     """Move one threshold at a time, while it helps."""
 
     def worth(at: Thresholds) -> float:
-        seen = judge(rows, captions, at)
+        seen = figures(rows, captions, at)
         over = max(0.0, seen["absent"] - ABSENT) + max(0.0, seen["captions"] - CAPTIONS)
         return seen["with"] + seen["without"] - 10 * over
 
@@ -106,22 +106,22 @@ def choose(rows: Sequence[Row], captions: Sequence[Question]) -> Thresholds:
         best = better
 
 
-def fold_of(row: Row) -> int:
+def fold_of(row: Trio) -> int:
     return zlib.crc32(min(row[0].used).encode()) % FOLDS
 
 
-def cross_validate(rows: Sequence[Row], captions: Sequence[Question]) -> None:
+def cross_validate(rows: Sequence[Trio], captions: Sequence[Question]) -> None:
     """Print what was chosen without each fold and how it does there, and how the committed thresholds do everywhere."""
     seen: list[tuple[int, dict[str, float]]] = []
     for fold in range(FOLDS):
         others = [row for row in rows if fold_of(row) != fold]
         own = [row for row in rows if fold_of(row) == fold]
         at = choose(others, captions[fold % 2 :: 2])
-        seen.append((len(own), judge(own, captions[1 - fold % 2 :: 2], at)))
+        seen.append((len(own), figures(own, captions[1 - fold % 2 :: 2], at)))
         print(f"fold {fold}, n={len(own)}: {show(seen[-1][1])}  {at}", flush=True)
     total = sum(n for n, _ in seen)
     print("cross-validated:", show({name: sum(n * s[name] for n, s in seen) / total for name in seen[0][1]}))
-    print("committed, all: ", show(judge(rows, captions, THRESHOLDS)), THRESHOLDS)
+    print("committed, all: ", show(figures(rows, captions, THRESHOLDS)), THRESHOLDS)
     print("chosen on all:  ", choose(rows, captions))
 
 
@@ -148,7 +148,7 @@ def main() -> None:
             found = search(prompt, concepts[:SEARCHED], FAMILY, Policy(), 10) if prompt.strip() else {}
             return Question(prompt, concepts, found, used)
 
-        rows: list[Row] = []
+        rows: list[Trio] = []
         for done, prompt in enumerate(gold, 1):
             used = list(prompt.used)
             with hidden(db, used):

@@ -1,4 +1,4 @@
-"""Import a catalogue and plan real prompts offline: rows, seconds, and how many plans hold the adapter really used.
+"""Import a catalogue and plan real prompts offline: rows, seconds, and how many plans have the adapter that was used.
 
     python benchmarks/first_plans.py ADAPTERS.jsonl.gz GOLD.jsonl.gz [PROMPTS]
 

@@ -1,9 +1,9 @@
-"""Broken files of every kind, read as an import would: nothing may raise a bug's traceback, take long or much memory.
+"""Broken files of every kind, read as an import would: no input may cause a traceback, take long or need much memory.
 
     python benchmarks/fuzz_files.py [headers …] [--seed 0] [--count 100]
 
-Each kind of input is one function in `KINDS`: it draws a broken input, writes it into a folder, and gives its reading.
-A reading that raises one of our own errors has been refused, which is right.
+Each kind of input is a function in `KINDS`: it draws a broken input, writes it into a folder and returns the call that
+reads it. If the call raises a StylusError, the input was refused as it should be.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ from stylus_gen.tools.lora.header import read_header
 from stylus_gen.tools.picture import read_picture
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.search.document import make_document
+from stylus_gen.tools.store.places import Place, mark_of
 
 MAX_SECONDS = 1.0
 MAX_BYTES = 200 * 2**20
 
 Read = Callable[[], object]
-"""Reads one broken input. What it gives is thrown away; what it raises counts."""
+"""Reads one broken input. Its result is ignored; what it raises counts."""
 
 
 class Kind(NamedTuple):
-    """How to draw an input of one kind and make its reading, and how many are drawn when all is run."""
+    """How to draw an input of one kind, and how many are drawn by default."""
 
     make: Callable[[random.Random, Path], Read]
     count: int
@@ -55,7 +56,7 @@ class Kind(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the inputs of one kind. ``grown``: bytes of resident memory above what there was before."""
+    """The outcomes of one kind of input. ``grown``: increase of resident memory in bytes."""
 
     taken: int = 0
     refused: int = 0
@@ -117,7 +118,7 @@ def headers(draw: random.Random, folder: Path) -> Read:
         size = 2 * (shape[0] * shape[1] if shape else 1)
         content[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
         at += size
-    if draw.random() < 0.5:  # the tensors stay sound, so that the metadata are read to their end
+    if draw.random() < 0.5:  # the tensors stay valid, so that all metadata are read
         words = mutate_value(draw, content["__metadata__"])
         long = {draw.choice(METADATA): draw.choice(FILLERS) * draw.randint(1, 300_000)} if draw.random() < 0.02 else {}
         content["__metadata__"] = {**words, **long} if isinstance(words, dict) else words
@@ -191,14 +192,6 @@ RECIPES: tuple[tuple[bytes, Any], ...] = (
 )
 
 
-class _Hashes:
-    """Hashes of the one adapter file that notes lie beside."""
-
-    def of(self, path: Path) -> tuple[str, str]:
-        """Give its SHA-256 and AutoV3."""
-        return SHA, "c0" * 6
-
-
 SHA = "ab" * 32
 SITE_VERSION = {
     "id": 10, "modelId": 1, "name": "v1", "baseModel": "SD 1.5", "createdAt": "2024-01-02T00:00:00.000Z",
@@ -227,18 +220,19 @@ A1111 = {
 
 
 def beside(suffix: str, note: dict[str, Any]) -> Callable[[random.Random, Path], Read]:
-    """Make the kind of a broken note beside a sound adapter file."""
+    """Make a kind: a broken sidecar beside a valid adapter file."""
 
     def make(draw: random.Random, folder: Path) -> Read:
         path = folder / "a.safetensors"
         entry = {"dtype": "F16", "shape": [2, 4], "data_offsets": [0, 16]}
         raw = json.dumps({f"{MODULES[0][0]}.lora_down.weight": entry}).encode()
         path.write_bytes(struct.pack("<Q", len(raw)) + raw + bytes(16))
-        told = mutated_json(draw, note)
+        raw = mutated_json(draw, note)
         if draw.random() < 0.05:
-            told = told.decode("utf-8", "replace").encode("utf-16")
-        (folder / f"a{suffix}").write_bytes(told)
-        return lambda: _documents(read_adapter(_Hashes(), path, folder))  # type: ignore[arg-type]
+            raw = raw.decode("utf-8", "replace").encode("utf-16")
+        (folder / f"a{suffix}").write_bytes(raw)
+        place = Place(str(path), mark_of(path), SHA, "c0" * 6)
+        return lambda: _documents(read_adapter(place, [path], folder))
 
     return make
 
@@ -254,9 +248,9 @@ def _row(row: Any) -> Iterable[Card | Problem]:
     return [row] if isinstance(row, Problem) else read_object(row[1], row[0])
 
 
-def _documents(told: Iterable[Card | Problem]) -> None:
-    """Make of each card what search reads."""
-    cards = [card for card in told if isinstance(card, Card)]
+def _documents(read: Iterable[Card | Problem]) -> None:
+    """Make a search document from each card."""
+    cards = [card for card in read if isinstance(card, Card)]
     for card in cards:
         make_document([card])
     if not cards:
@@ -288,7 +282,7 @@ def fuzz(kind: Kind, count: int, seed: str, folder: Path, heard: Callable[[int],
             tally.taken += 1
         except StylusError:
             tally.refused += 1
-        except Exception as error:  # every other exception is what is looked for
+        except Exception as error:  # every other exception is a fault
             where = traceback.extract_tb(error.__traceback__)[-1]
             tally.faults[f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}, input {number}"] += 1
         took = time.perf_counter() - started
@@ -300,7 +294,7 @@ def fuzz(kind: Kind, count: int, seed: str, folder: Path, heard: Callable[[int],
 
 
 def _resident() -> int:
-    """Give the most memory that this process ever held, in bytes."""
+    """Return this process's peak memory in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -1,10 +1,10 @@
-"""Learn how search weighs its evidence, and report how well it does on prompts it did not learn from.
+"""Learn the weights of search's features, and report how well they do on other prompts.
 
     python benchmarks/retrieval_fit.py --adapters civitai_adapters.jsonl.gz --gold gold_dev.jsonl.gz --home DIR
 
 Candidates and their features come from the real search, over a catalogue that is imported into DIR the first time.
 The model is a softmax over a prompt's candidates and "none of them" (McFadden's conditional logit). Five folds by
-adapter: a prompt is judged by weights learned without any prompt that shares an adapter with its fold. The weights
+adapter: the weights for a prompt are learned from prompts that share no adapter with its fold. The weights
 printed, for tools/search/fusion.py, are learned on all prompts. Real prompts are long; so that short ones are
 understood too, prompts of a plain subject and a card's first trigger ("a fox, techpunkmask") are added, one to twenty
 real ones, folded by adapter like the rest. ``--ablate`` leaves out groups of features in turn; ``--set BY_MEANING=0``
@@ -60,7 +60,7 @@ GROUPS = {
     "number of examples": ("shown",),
     "downloads": ("downloads",),
 }
-"""Features that say the same sort of thing, left out together by ``--ablate``."""
+"""Related features, left out together by ``--ablate``."""
 VARIANTS = (*FIELDS, "short")
 CONCEPT = "concept"
 """The variant of a concept of a real prompt, with the adapters that its words name; mostly none of them was used."""
@@ -185,7 +185,7 @@ def answer(question: Question, x: Floats, weights: NDArray[np.float64]) -> Answe
 
 
 def folds(questions: Sequence[Question]) -> list[tuple[list[int], list[int]]]:
-    """Split by adapter: (to learn from, to judge) of each fold, no adapter on both sides."""
+    """Split by adapter: (to learn from, to measure) for each fold, no adapter on both sides."""
     firsts = [min(question.prompt.used, default="") for question in questions]
     names = sorted(set(firsts))
     fold = dict(zip(names, np.random.default_rng(0).permutation(len(names)) % FOLDS, strict=True))
@@ -224,7 +224,7 @@ def summary(questions: Sequence[Question], answers: Sequence[Answer]) -> str:
 
 
 def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
-    """Print all that is known of the cross-validated answers, one JSON object a line."""
+    """Print figures of the cross-validated answers, one JSON object per line."""
     for variant in VARIANTS:
         both = [(q, a) for q, a in zip(questions, answers, strict=True) if q.variant == variant]
         group = [a for _, a in both]
@@ -245,7 +245,7 @@ def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
 
 
 def paste(table: Weights, weights: NDArray[np.float64]) -> None:
-    """Print weights as they stand in tools/search/fusion.py."""
+    """Print weights in the form of tools/search/fusion.py."""
     pairs = {name: [0.0, 0.0] for name in table}
     for (name, share), weight in zip(terms_of(table), weights[:-1], strict=True):
         pairs[name][share] = round(float(weight), 3)

@@ -1,9 +1,9 @@
-"""How well the rules segment: sentences against silver labels, tag lists against the trigger words people really used.
+"""How well the rules segment: sentences against silver labels, tag lists against the trigger words that people used.
 
     python benchmarks/segmentation.py TOPICS.jsonl[.gz] GOLD.jsonl[.gz] [--show N]
 
-TOPICS: rows with ``prompt`` and ``topics`` (phrases that a language model found; not a person's labels, so agreement
-with them is no accuracy). A topic counts as found when a concept shares at least half of their words taken together.
+TOPICS: rows with ``prompt`` and ``topics`` (phrases that a language model found; not human labels, so agreement with
+them is not accuracy). A topic counts as found when a concept shares at least half of their words taken together.
 GOLD: rows with ``prompt`` and ``prompt_without_triggers``; a prompt counts when a word cut out of it is in a concept.
 """
 
