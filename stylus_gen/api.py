@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stylus_gen.agent.request import PlanRequest
     from stylus_gen.agent.threads.thread import Threads
     from stylus_gen.tools.card import Card
-    from stylus_gen.tools.check import Report
+    from stylus_gen.tools.check import CheckReport
     from stylus_gen.tools.diffusion.recipe import Recipe
     from stylus_gen.tools.families import Family
     from stylus_gen.tools.generate import Pipeline, RenderSettings, Replayed
@@ -202,7 +202,7 @@ class Stylus:
 
         return read_plan(path)
 
-    def check(self, recipe: str | Path | Plan, *, policy: Policy | None = None) -> Report:
+    def check(self, recipe: str | Path | Plan, *, policy: Policy | None = None) -> CheckReport:
         """Check a recipe made by hand against the rules of planning.
 
         ``recipe`` is a `Plan`, the path of a plan or of a PNG, or a prompt with ``<lora:name:weight>`` tags.

@@ -1,4 +1,4 @@
-"""Lint for recipes made by hand."""
+"""Checks of recipes made by hand, and the reader of tags and of pasted text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from stylus_gen.tools.a1111 import Use, read_a1111, split_parts, without_tags
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.check import Report, check_recipe, uses_of
+from stylus_gen.tools.check import CheckReport, check_recipe, uses_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Policy
 from tests.test_agent import CARDS, Shelf, ask
@@ -18,11 +18,11 @@ def find(name: str) -> Card | None:
     return next((card for card in CARDS if name in (card.id, card.name)), None)
 
 
-def check(prompt: str, *uses: Use, **policy: Any) -> Report:
+def check(prompt: str, *uses: Use, **policy: Any) -> CheckReport:
     return check_recipe(prompt, uses, find, family="sd15", policy=Policy(**policy))
 
 
-def codes(report: Report) -> dict[str | None, str]:
+def codes(report: CheckReport) -> dict[str | None, str]:
     return {finding.adapter: finding.code for finding in report.findings}
 
 
@@ -93,7 +93,7 @@ def test_a_good_recipe_has_no_findings() -> None:
     assert check("a fox in deep snow", Use("fox", 0.8), Use("snow", 0.8)).findings == ()
 
 
-def test_a_recipe_is_told_what_a_plan_would_be_told() -> None:
+def test_a_recipe_is_checked_by_the_rules_of_a_plan() -> None:
     report = check("a fox, fox", Use("fox", 0.8), Use("fox2", 0.8), Use("xl", 0.8), Use("ink", 0.2), Use("whale", 1))
     assert {f.code for f in report.findings if f.adapter == "Fox"} == {"doubled_trigger"}
     assert "duplicate" in {f.code for f in report.findings if f.adapter == "Fox v2"}
@@ -104,7 +104,7 @@ def test_a_recipe_is_told_what_a_plan_would_be_told() -> None:
     assert report.findings[0].level == "error"
 
 
-def test_the_policy_is_asked() -> None:
+def test_a_recipe_is_checked_against_the_policy() -> None:
     assert codes(check("a fox", Use("fox", 0.8), profile="strict"))["Fox"] == "licence"
 
 

@@ -15,7 +15,7 @@ from stylus_gen.tools.ingest import hashes, import_adapters
 from stylus_gen.tools.plan import Policy
 from stylus_gen.tools.progress import Bytes
 from stylus_gen.tools.search import search_adapters
-from stylus_gen.tools.stem import is_anyones
+from stylus_gen.tools.stem import is_generic_name
 from stylus_gen.tools.store.adapters import count_cards, count_stale, get_card, path_of
 from stylus_gen.tools.store.database import Database
 from tests.loras import LETTERS, SHA, adapter, file, model, run, sha256, version, write
@@ -149,7 +149,7 @@ def test_a_file_whose_title_is_anyone_s_is_called_by_its_own_name(db: Database, 
 @pytest.mark.parametrize("word", ["sdxl", "fp16", "bf16 ", "models", "version_", "v1", "trained"])
 def test_a_long_name_of_anyone_s_words_is_judged_at_once(word: str) -> None:
     start = time.process_time()
-    assert is_anyones(word * 40) and not is_anyones(f"{word * 40}owl")
+    assert is_generic_name(word * 40) and not is_generic_name(f"{word * 40}owl")
     assert time.process_time() - start < 0.5
 
 

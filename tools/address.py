@@ -1,4 +1,4 @@
-"""The address of a model server: what of it may be shown and kept, and its login apart."""
+"""The address of a model server, split into a part that may be shown and stored, and its login."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _URL = re.compile(rf"(https?://)(?:([^/?#@\s]*)@)?({_HOST})((?:/[^?#@\s]*)?)((?:
 
 
 class Address(NamedTuple):
-    """``public`` has no user, password or query; ``login`` is the Authorization header that they stand for."""
+    """``public`` has no user, password or query; ``login`` is the Authorization header for user and password."""
 
     public: str
     query: str
@@ -22,12 +22,12 @@ class Address(NamedTuple):
 
 
 def read_address(url: str) -> Address:
-    """Read the address of a server. Raises BadRequest, without the address, where it can be read in two ways."""
+    """Read the address of a server. Raises BadRequest for an ambiguous address, without showing it."""
     found = _URL.fullmatch(url)
     if found is None:
         raise BadRequest(
-            "STYLUS_MODEL_BASE_URL is no address; expected http://host:8080/v1, with what is special in a user or "
-            "password written in per cent: @ as %40, / as %2F, : as %3A"
+            "STYLUS_MODEL_BASE_URL is no address; expected http://host:8080/v1, with special characters in a user or "
+            "password percent-encoded: @ as %40, / as %2F, : as %3A"
         )
     scheme, user, place, path, query = found.groups()
     login = base64.b64encode(unquote(user).encode()).decode() if user else None

@@ -1,6 +1,6 @@
-"""Lint for recipes made by hand: what a plan would be told of them. Family, policy, triggers, strength, clashes.
+"""Check a recipe made by hand against the rules that plans follow: family, policy, triggers, strength, clashes.
 
-Who reads the recipe (a1111.py, picture.py) and who finds the cards is the caller's matter.
+The caller reads the recipe (a1111.py, picture.py) and finds the cards.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from stylus_gen.tools.triggers import fit_group
 from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, recommend_weight, strength
 
 FAR = 0.4
-"""Distance from the recommended weight that is worth a word: three times the mean error of the recommendation."""
+"""Distance from the recommended weight that is reported: three times the mean error of the recommendation."""
 
 MAX_USES = 100
-"""Adapters of one recipe; pictures are made with a handful."""
+"""Adapters of one recipe; people use fewer than ten."""
 
 Code = (
     RejectionCode
@@ -34,11 +34,11 @@ Code = (
 )
 
 Find = Callable[[str], Card | None]
-"""Gives the card of a name or a hash, or none; or raises BadRequest saying why there is none."""
+"""Finds the card of a name or a hash, or None. May raise BadRequest that says why there is none."""
 
 
 class Finding(Record):
-    """One thing to know about a recipe. An error means that it will not work as it stands."""
+    """A fault of a recipe. An error means that the recipe will not work."""
 
     level: Literal["error", "warning"]
     code: Code
@@ -46,22 +46,22 @@ class Finding(Record):
     message: str
 
 
-class Report(Record):
-    """What was found, and what the licences of the combination allow."""
+class CheckReport(Record):
+    """The findings, and what the licences allow together."""
 
     findings: tuple[Finding, ...]
     verdict: Verdict
 
 
 def uses_of(plan: Plan) -> list[Use]:
-    """List a plan's adapters as a recipe names them."""
+    """List a plan's adapters as those of a recipe."""
     return [Use(a.adapter_id, a.weight) for a in plan.assignments]
 
 
-def check_recipe(prompt: str, uses: Sequence[Use], find: Find, *, family: Family, policy: Policy) -> Report:
+def check_recipe(prompt: str, uses: Sequence[Use], find: Find, *, family: Family, policy: Policy) -> CheckReport:
     """Check adapters at weights in a prompt on a base of a family; ``find`` looks an adapter up by name or hash.
 
-    Raises BadRequest for a recipe of more adapters or longer words than anybody draws with.
+    Raises BadRequest for more than `MAX_USES` adapters and for a prompt that cannot be read.
     """
     readable(prompt, "the prompt of the recipe")
     if len(uses) > MAX_USES:
@@ -74,7 +74,7 @@ def check_recipe(prompt: str, uses: Sequence[Use], find: Find, *, family: Family
         findings += [*_policy(card, policy), *_triggers(prompt, card), *_weight(use, card)]
     findings += [*_rules(prompt, known, family), *_strength(known)]
     findings.sort(key=lambda finding: finding.level)
-    return Report(findings=tuple(findings), verdict=combine_licences([card for _, card in known], policy.profile))
+    return CheckReport(findings=tuple(findings), verdict=combine_licences([card for _, card in known], policy.profile))
 
 
 def _title(card: Card) -> str:
@@ -82,22 +82,22 @@ def _title(card: Card) -> str:
 
 
 def _look_up(use: Use, find: Find) -> Card | Finding:
-    """Find a use's card, by its hash and then by its name; else say why there is none."""
+    """Find a use's card by its hash, then by its name; else return a finding that says why there is none."""
     name = clean_text(use.name, 80)
-    say = f"{name!r} is not in the catalogue; import it, or check the spelling"
+    message = f"{name!r} is not in the catalogue; import it, or check the spelling"
     for key in filter(None, (use.hash, use.name)):
         try:
             if card := find(key):
                 return card
         except BadRequest as error:
-            say = error.message
-    return Finding(level="error", code="unknown", adapter=name, message=say)
+            message = error.message
+    return Finding(level="error", code="unknown", adapter=name, message=message)
 
 
 def _malformed(use: Use) -> Finding:
     name = clean_text(use.name, 80)
-    say = f"the weight of {name!r} is not a number; write <lora:{name}:0.8>"
-    return Finding(level="error", code="malformed", adapter=name, message=say)
+    message = f"the weight of {name!r} is not a number; write <lora:{name}:0.8>"
+    return Finding(level="error", code="malformed", adapter=name, message=message)
 
 
 def _policy(card: Card, policy: Policy) -> Iterator[Finding]:
@@ -108,24 +108,24 @@ def _policy(card: Card, policy: Policy) -> Iterator[Finding]:
 def _triggers(prompt: str, card: Card) -> Iterator[Finding]:
     words = fit_group(card.trigger_groups, prompt)
     if words and not any(has_words(prompt, word) for word in words):
-        say = f"the prompt has none of its trigger words; add {', '.join(words)!r}"
-        yield Finding(level="warning", code="no_trigger", adapter=_title(card), message=say)
+        message = f"the prompt has none of its trigger words; add {', '.join(words)!r}"
+        yield Finding(level="warning", code="no_trigger", adapter=_title(card), message=message)
     text = plain(prompt)
     for word in words:
         if len(re.findall(rf"(?<!\S){re.escape(plain(word))}(?!\S)", text)) > 1:
-            say = f"the prompt says {word!r} more than once"
-            yield Finding(level="warning", code="doubled_trigger", adapter=_title(card), message=say)
+            message = f"the prompt says {word!r} more than once"
+            yield Finding(level="warning", code="doubled_trigger", adapter=_title(card), message=message)
 
 
 def _weight(use: Use, card: Card) -> Iterator[Finding]:
     weight, source = recommend_weight(card)
     if use.weight is not None and abs(use.weight - weight) > FAR and card.kind not in EXEMPT:
-        say = f"its weight is {use.weight:g}; {weight:g} is recommended (from {source})"
-        yield Finding(level="warning", code="weight", adapter=_title(card), message=say)
+        message = f"its weight is {use.weight:g}; {weight:g} is recommended (from {source})"
+        yield Finding(level="warning", code="weight", adapter=_title(card), message=message)
 
 
 def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: Family) -> Iterator[Finding]:
-    """Apply the rules that no plan breaks; who wrote the recipe asked for its sliders, and set its size."""
+    """Apply the rules of pruning, except those about sliders and the number of adapters: the recipe asks for both."""
     concepts = segment_prompt(prompt)
     whole = whole_prompt(prompt or " ")
     candidates = [candidate_of(card, evidence="recipe") for _, card in known]
@@ -138,12 +138,12 @@ def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: Family) -> It
             yield Finding(level=level, code=refused.code, adapter=name, message=refused.reason)
     for _, card in known:
         if support(card.family, family) == "partial":
-            say = f"it is for {card.family} and only partly works on {family}"
-            yield Finding(level="warning", code="partial_family", adapter=_title(card), message=say)
+            message = f"it is for {card.family} and only partly works on {family}"
+            yield Finding(level="warning", code="partial_family", adapter=_title(card), message=message)
 
 
 def _strength(known: Sequence[tuple[Use, Card]]) -> Iterator[Finding]:
     total = strength((card.kind, use.weight or 0) for use, card in known)
     if total > STRENGTH_BUDGET:
-        say = f"the weights sum to {total:.2f}; above {STRENGTH_BUDGET} pictures burn"
-        yield Finding(level="warning", code="strength", message=say)
+        message = f"the weights sum to {total:.2f}; above {STRENGTH_BUDGET} pictures burn"
+        yield Finding(level="warning", code="strength", message=message)

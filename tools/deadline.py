@@ -1,4 +1,4 @@
-"""Work that is left when its time is over."""
+"""A time limit for a piece of work."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Answer = TypeVar("Answer")
 
 
 def within(seconds: float, work: Callable[[], Answer]) -> Answer:
-    """Do a piece of work in a thread of its own and wait at most ``seconds``; raises TimeoutError, or what it raises.
+    """Run a piece of work in its own thread and wait at most ``seconds``. Raises TimeoutError, or what the work raises.
 
-    A network client's own time-out is per read: a server that sends a byte a second would hold us for ever.
+    A network client's own time-out applies to each read: a server that sends a byte a second would never reach it.
     """
     box: queue.SimpleQueue[tuple[Answer, None] | tuple[None, Exception]] = queue.SimpleQueue()
 
@@ -30,4 +30,4 @@ def within(seconds: float, work: Callable[[], Answer]) -> Answer:
         raise TimeoutError(f"no answer within {seconds:.1f} s") from None
     if error is not None:
         raise error
-    return answer  # type: ignore[return-value]  # there is an answer where there is no error
+    return answer  # type: ignore[return-value]  # without an error there is an answer

@@ -1,4 +1,4 @@
-"""Files of ours on somebody's disk: written whole or not at all, and one sentence where there is no room for them."""
+"""Write files whole or not at all, and explain in one sentence why one cannot be written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stylus_gen.tools.errors import BadRequest
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file beside its place and rename it there: what was there stays until the new one is complete.
+    """Write a file under another name and rename it: the old file stays until the new one is complete.
 
-    Text is written in UTF-8. A link keeps pointing where it did, and a device or pipe is written to as it is. Raises
-    BadRequest where the file cannot be written, the old one untouched.
+    Text is written in UTF-8. A link stays and its target is written; a device or pipe is written directly. Raises
+    BadRequest if the file cannot be written; the old one is then unchanged.
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     try:
@@ -28,7 +28,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it. Raises BadRequest where it cannot be made."""
+    """Make a folder and its parents. Raises BadRequest if it cannot be made."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -36,7 +36,7 @@ def make_folder(path: Path) -> None:
 
 
 def _replace(place: Path, data: bytes) -> None:
-    # A short name: with the long one of the file it could pass the 255 bytes of a file system.
+    # A short name: the file's own name with an ending could exceed the 255 bytes that file systems allow.
     part = place.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

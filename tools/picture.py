@@ -1,7 +1,7 @@
-"""Anybody's picture: the prompt and the adapters in it, whichever program wrote them.
+"""The prompt and the adapters that a picture's file records, whichever program wrote it.
 
-A1111 and its like write text (a1111.py); ComfyUI its graph of nodes; InvokeAI, SwarmUI and Fooocus a JSON record. All
-of it comes from strangers: nothing in it is a path, and it is read within bounds.
+A1111 and compatible programs write text (a1111.py), ComfyUI a graph of nodes, InvokeAI, SwarmUI and Fooocus a JSON
+record. Strangers wrote them: nothing in them is used as a path, and their length is limited.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Recipe = tuple[str, list[Use]]
 def read_picture(path: Path) -> Recipe:
     """Read a picture's prompt, without its ``<lora:…>`` tags, and its adapters.
 
-    Raises BadRequest where there is none that we can read, saying what is there instead.
+    Raises BadRequest where there is none that Stylus can read; the error says what is there instead.
     """
     texts = read_texts(path)
     where = f"the recipe in {path.name!r}"
@@ -40,14 +40,14 @@ def read_picture(path: Path) -> Recipe:
 
 
 def _read_text(text: str, where: str) -> Recipe:
-    """Read a JSON record, or A1111's text."""
+    """Read a JSON record or A1111's text."""
     if record := _json(text):
         return _read_record(record, where)
     return read_a1111(readable(text, where, MAX_RECIPE))
 
 
 def _json(text: str) -> dict[str, Any]:
-    """Read a JSON object; an empty one where the text is none."""
+    """Read a JSON object; any other text gives an empty one."""
     try:
         read = from_json(text) if text.lstrip().startswith("{") else {}
     except ValueError:
@@ -56,7 +56,7 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _join(prompts: list[str], uses: list[Use], where: str) -> Recipe:
-    """Add what the prompt itself says by tags; an adapter that is named twice counts once."""
+    """Join the prompts, and add the adapters that their tags name. An adapter named twice counts once."""
     prompt, tagged = read_a1111(readable(", ".join(dict.fromkeys(prompts)), where, MAX_RECIPE))
     return prompt, list({use.name: use for use in [*tagged, *uses]}.values())
 
@@ -69,8 +69,8 @@ def _read_record(record: Mapping[str, Any], where: str) -> Recipe:
     for inner in ("sui_image_params", "image"):
         if isinstance(record.get(inner), Mapping):
             record = record[inner]
-    said = [record[key] for key in ("positive_prompt", "prompt") if record.get(key)][:1]
-    prompts = [text for part in said for text in _strings(part)]
+    given = next((record[key] for key in ("positive_prompt", "prompt") if record.get(key)), None)
+    prompts = list(_strings(given))
     weights = record.get("loraweights")
     uses = []
     for number, lora in enumerate(_list(record.get("loras"))):
@@ -84,7 +84,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _strings(part: object) -> Iterator[str]:
-    """Give a text, or those in a list of objects that have a ``prompt``, as InvokeAI once wrote them."""
+    """List a text, or those in a list of objects with a ``prompt``, as early versions of InvokeAI wrote them."""
     for item in part if isinstance(part, list) else [part]:
         text = item.get("prompt") if isinstance(item, Mapping) else item
         if isinstance(text, str):
@@ -102,12 +102,12 @@ def _use(lora: object, beside: object) -> list[Use]:
 
 
 def _stem(name: str) -> str:
-    """Reduce a file's name to what the catalogue calls it: no folder, no ending."""
+    """Reduce a file's name to its name in the catalogue: no folder, no ending."""
     return re.sub(r"\.(?:safetensors|ckpt|pt)$", "", re.split(r"[\\/]", name)[-1], flags=re.IGNORECASE)
 
 
 def _number(value: object) -> float:
-    """Read a weight; where it is none (a wire in a graph, nothing) it is the usual 1."""
+    """Read a weight; where there is no number (a wire in a graph, nothing) it is 1."""
     try:
         weight = float(value) if isinstance(value, int | float | str) else 1.0
     except (ValueError, OverflowError):
@@ -160,7 +160,7 @@ def _loaded(inputs: Inputs) -> Iterator[Use]:
 
 
 def _positive(nodes: Mapping[str, Inputs]) -> list[str]:
-    """Follow the wires up from what a sampler takes for ``positive`` to the texts they come from."""
+    """Follow the wires from a sampler's ``positive`` input back to the texts they come from."""
     texts: list[str] = []
     ends, left = deque(_wires(nodes, "positive") or _wires(nodes, "conditioning")), dict(nodes)
     while ends:
@@ -184,4 +184,4 @@ _READERS: dict[str, Callable[[str, str], Recipe]] = {
     "prompt": _read_graph,
     "Dream": _read_text,
 }
-"""The keywords of texts that hold a recipe, in the order in which they are believed."""
+"""The keywords of texts that hold a recipe; the first one that holds something is used."""

@@ -11,17 +11,17 @@ MAX_PROMPT = 5000
 """Characters. Of 1,500 real prompts the longest has 1,122."""
 
 MAX_RECIPE = 50_000
-"""Characters of a recipe that was pasted or that another program wrote: both prompts and the settings."""
+"""Characters of a recipe, pasted or written by another program: both prompts and the settings."""
 
 MAX_NAME = 500
-"""Characters of a name, a path or a hash that somebody gives to be looked up."""
+"""Characters of a name, a path or a hash that is looked up."""
 
 MARKUP = re.compile(r"<[^>]*>?")
 """A tag of HTML or of prompt syntax, even one that is not closed."""
 
 _WEIGHT = re.compile(r":\s*-?\d+(?:\.\d+)?(?=\s*[)\]])")
 _SYNTAX = re.compile(r"[()\[\]{}\\|]")
-# What a caption never says, and a text that wants to be obeyed does.
+# Phrases of texts that give orders to a model. Captions do not have them.
 _ORDER = re.compile(
     r"\b(?:(?:ignore|disregard|forget|override)\b.*\b(?:instructions?|previous|prior|above|rules?|prompts?)"
     r"|instructions?\b|system (?:prompt|message)|(?:choose|select|pick|prefer|use|keep|recommend) (?:me|this|only)\b"
@@ -32,10 +32,10 @@ _ORDER = re.compile(
 
 
 def readable(text: object, what: str, most: int = MAX_PROMPT) -> str:
-    """Give a text back if the database and the models can read it.
+    """Return a text if the database and the models can read it.
 
-    Raises BadRequest, calling the text ``what``, where it is none, is longer than ``most`` characters, holds a NUL, or
-    bytes that are no UTF-8 (lone surrogates).
+    Raises BadRequest, calling the text ``what``, if it is not a string, has more than ``most`` characters, a NUL, or
+    bytes that are not UTF-8 (lone surrogates).
     """
     if not isinstance(text, str):
         raise BadRequest(f"{what} is {type(text).__name__}; expected text")
@@ -64,13 +64,13 @@ def clean_text(text: str, limit: int) -> str:
 
 @lru_cache(maxsize=2048)  # a prompt is compared with hundreds of words
 def plain(text: str) -> str:
-    """Reduce a prompt or a word to what two spellings of it share: ``(Hatsune_Miku:1.2)`` becomes ``hatsune miku``."""
+    """Normalise a prompt or a word so that spellings are equal: ``(Hatsune_Miku:1.2)`` becomes ``hatsune miku``."""
     text = _SYNTAX.sub(" ", _WEIGHT.sub("", text.casefold().replace("_", " ")))
     return " ".join(re.findall(r"[\w'+-]+", text))
 
 
 def has_words(prompt: str, words: str) -> bool:
-    """Tell whether a prompt already says these words, however they are spelt there."""
+    """Tell whether a prompt has these words, in any spelling that `plain` makes equal."""
     wanted = plain(words)
     if wanted.isascii():
         return bool(wanted) and f" {wanted} " in f" {plain(prompt)} "

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stylus_gen.tools.candidate import reasons
 from stylus_gen.tools.card import Card
-from stylus_gen.tools.check import Report
+from stylus_gen.tools.check import CheckReport
 from stylus_gen.tools.ingest import ImportSummary
 from stylus_gen.tools.percent import percent
 from stylus_gen.tools.plan import Assignment, Candidate, Plan
@@ -91,7 +91,7 @@ def import_table(summary: ImportSummary) -> Group:
     return Group(*parts)
 
 
-def report_table(report: Report) -> Group:
+def report_table(report: CheckReport) -> Group:
     """Show what a check found."""
     rows = [(f.level, f.code, f.adapter or "", f.message) for f in report.findings]
     parts: list[RenderableType] = [table("check", ("", "code", "adapter", "message"), rows or [("ok", "", "", "")])]

@@ -34,7 +34,7 @@ from stylus_gen.tools.ingest.trained import trained_tags, trained_words
 from stylus_gen.tools.ingest.weight import author_weight, to_weight
 from stylus_gen.tools.lora.family import family_of_metadata, family_of_tensors, sniff_family
 from stylus_gen.tools.lora.header import Header
-from stylus_gen.tools.stem import is_anyones, stem_of
+from stylus_gen.tools.stem import is_generic_name, stem_of
 
 SourceCards = list[tuple[Card, str] | Problem]
 """Cards of one file, each with its source."""
@@ -232,7 +232,7 @@ def _tags(tags: Any) -> list[str]:
 def _title(meta: dict[str, str]) -> str:
     """Return the first title that is not generic, such as "last" and "lora"; else an empty one."""
     return next(
-        (t for t in (_first(meta, key) for key in ("modelspec.title", "ss_output_name")) if not is_anyones(t)), ""
+        (t for t in (_first(meta, key) for key in ("modelspec.title", "ss_output_name")) if not is_generic_name(t)), ""
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.licence import mildest_level, unlicensed, unsafe
 from stylus_gen.tools.search.words import Reading, joined, keys_of, misspellings, read
-from stylus_gen.tools.stem import is_anyones, stem_of
+from stylus_gen.tools.stem import is_generic_name, stem_of
 
 NAME, TRIGGER, TAG, FILE, DESCRIPTION, EXAMPLE, STEM = range(1, 8)
 """Fields, as marks in a body."""
@@ -103,7 +103,7 @@ def _fields(cards: Sequence[Card]) -> Iterator[tuple[int, Iterable[str]]]:
     yield TRIGGER, chain.from_iterable(card.trigger_words for card in cards)
     yield TAG, cards[0].tags
     yield FILE, [card.version for card in cards]
-    yield STEM, [stem for card in cards if not is_anyones(stem := stem_of(card.file_name))]
+    yield STEM, [stem for card in cards if not is_generic_name(stem := stem_of(card.file_name))]
     yield DESCRIPTION, [max((card.description for card in cards), key=len)]
     yield EXAMPLE, (example.prompt for card in cards for example in card.examples)
 
