@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from stylus_gen.tools.a1111 import Use, read_a1111
 from stylus_gen.tools.diffusion.png import read_texts, whose
 from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.stem import stem_of
 from stylus_gen.tools.text import MAX_RECIPE, readable
 
 Recipe = tuple[str, list[Use]]
@@ -98,12 +99,7 @@ def _use(lora: object, beside: object) -> list[Use]:
         weight = lora.get("weight")
     else:
         name, weight, *_ = [*_list(lora), None, None] if isinstance(lora, list) else [lora, beside]
-    return [Use(_stem(name), _number(weight))] if isinstance(name, str) else []
-
-
-def _stem(name: str) -> str:
-    """Reduce a file's name to its name in the catalogue: no folder, no ending."""
-    return re.sub(r"\.(?:safetensors|ckpt|pt)$", "", re.split(r"[\\/]", name)[-1], flags=re.IGNORECASE)
+    return [Use(stem_of(name), _number(weight))] if isinstance(name, str) else []
 
 
 def _number(value: object) -> float:
@@ -151,12 +147,12 @@ def _loaded(inputs: Inputs) -> Iterator[Use]:
     for key, value in inputs.items():
         if isinstance(value, Mapping):
             if isinstance(value.get("lora"), str) and value.get("on", True):
-                yield Use(_stem(value["lora"]), _number(value.get("strength")))
+                yield Use(stem_of(value["lora"]), _number(value.get("strength")))
         elif (match := _LORA.match(key)) and isinstance(value, str) and value != "None":
             number = match[1] or ""
             if inputs.get(f"switch{number}") != "Off":
                 weights = (inputs[f"{name}{number}"] for name in _STRENGTHS if f"{name}{number}" in inputs)
-                yield Use(_stem(value), _number(next(weights, None)))
+                yield Use(stem_of(value), _number(next(weights, None)))
 
 
 def _positive(nodes: Mapping[str, Inputs]) -> list[str]:

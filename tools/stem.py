@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+
+_ENDING = re.compile(r"\.(?:safetensors|ckpt|pt)\Z", re.IGNORECASE)
 
 # Names that programs and trainers give to any file. Possessive (*+): otherwise a long name takes exponential time.
 _GENERIC = re.compile(
@@ -15,8 +16,8 @@ _GENERIC = re.compile(
 
 
 def stem_of(file_name: str) -> str:
-    """Take a file name's stem: ``Owl_v1.2.safetensors`` is "Owl_v1.2"."""
-    return PurePosixPath(file_name).stem if file_name.lower().endswith(".safetensors") else file_name
+    """Take a file name's stem, without folders and ending: ``birds/Owl_v1.2.safetensors`` is "Owl_v1.2"."""
+    return _ENDING.sub("", re.split(r"[\\/]", file_name)[-1])
 
 
 def is_generic_name(name: str) -> bool:

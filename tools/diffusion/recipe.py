@@ -22,6 +22,7 @@ from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
 from stylus_gen.tools.file import make_folder, write_whole
 from stylus_gen.tools.plan import MaskRow, Plan, Record, Text, up_to
+from stylus_gen.tools.stem import stem_of
 
 CHUNK = "stylus_recipe"
 
@@ -100,7 +101,7 @@ class Recipe(Record):
             ("Model", self.base),
             ("Version", f"stylus-gen {self.versions.get('stylus-gen', '?')}"),
         ]
-        uses = [Use(Path(a.file_name).stem, a.weight, a.autov3) for a in self.adapters]
+        uses = [Use(stem_of(a.file_name), a.weight, a.autov3) for a in self.adapters]
         return format_parameters(self.prompt, self.negative_prompt, fields, uses)
 
 

@@ -19,6 +19,7 @@ from stylus_gen.tools.ingest.summary import Problem
 from stylus_gen.tools.ingest.terms import nsfw_level, read_licence
 from stylus_gen.tools.ingest.text import clean_line, plain_text, says_nothing
 from stylus_gen.tools.ingest.weight import author_weight, example_weight
+from stylus_gen.tools.stem import stem_of
 from stylus_gen.tools.triggers import split_words
 
 ADAPTER_TYPES = frozenset({"lora", "locon", "dora", "lycoris"})
@@ -121,7 +122,7 @@ def _adapter_files(version: SiteVersion) -> list[SiteFile]:
 
 def version_card(version: SiteVersion, model: SiteModel, file: SiteFile, *, main: bool = True) -> Card:
     """Make the card of one file of a version; missing fields keep their defaults."""
-    stem = PurePosixPath(clean_line(file.name, MAX_NAME)).stem
+    stem = stem_of(clean_line(file.name, MAX_NAME))
     name = clean_line(model.name, MAX_NAME) or stem
     sha256, aliases = _hashes(file)
     tags = list(dict.fromkeys(clean_line(tag, 80).lower() for tag in model.tags[:MAX_TAGS] if tag.strip()))
