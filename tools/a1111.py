@@ -24,7 +24,7 @@ _SETTINGS = re.compile(
     r"|(?:^|[\s,.])(?=(?:Steps|Seed|CFG scale|Clip skip): ?-?\d+(?:\.\d+)?\s?(?:,|$|\n)|Size: ?\d+x\d+)"
 )
 _NEGATIVE = re.compile(r"(^|[\s,.])(negative prompt) ?[:：]", re.IGNORECASE)
-_HEAD = re.compile(r"\A\s*((?:positive )?prompt) ?[:：]", re.IGNORECASE)
+_HEAD = re.compile(r"\A[\s,]*((?:positive )?prompt) ?[:：]", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?", re.IGNORECASE)
 _BLOCKS = re.compile(r"[A-Z][A-Z0-9_.]*|[^,]+(?:,[^,]+){2,}")
 _HASHES = re.compile(r'Lora hashes: "([^"]*)"')
