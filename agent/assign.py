@@ -34,10 +34,10 @@ def assign(
 
 def _weigh(choices: Sequence[Choice], request: PlanRequest) -> tuple[list[Assignment], list[str]]:
     assignments = []
-    said = request.prompt
+    text = request.prompt
     for choice in choices:
-        assignment = _assignment(choice, said)
-        said = ", ".join([said, *assignment.trigger_words])
+        assignment = _assignment(choice, text)
+        text = ", ".join([text, *assignment.trigger_words])
         assignments.append(assignment)
     weights = [a.weight for a in assignments]
     fitted = fit_budget([(a.kind, a.weight) for a in assignments])
@@ -49,12 +49,12 @@ def _weigh(choices: Sequence[Choice], request: PlanRequest) -> tuple[list[Assign
     if fitted != weights:
         total = strength((a.kind, a.weight) for a in assignments)
         warnings.append(
-            f"the weights summed to {total:.2f} and were scaled to {STRENGTH_BUDGET}: more burns the picture"
+            f"the weights summed to {total:.2f} and were scaled to {STRENGTH_BUDGET}: a larger sum spoils the picture"
         )
     return [a.model_copy(update={"weight": w}) for a, w in zip(assignments, fitted, strict=True)], warnings
 
 
-def _assignment(choice: Choice, said: str) -> Assignment:
+def _assignment(choice: Choice, text: str) -> Assignment:
     found = choice.candidate
     return Assignment(
         concept_id=choice.concept.id,
@@ -67,6 +67,6 @@ def _assignment(choice: Choice, said: str) -> Assignment:
         score=found.score,
         weight=found.weight,
         weight_source=found.weight_source,
-        trigger_words=missing_words(said, fit_group(found.trigger_groups, said, choice.concept.text)),
+        trigger_words=missing_words(text, fit_group(found.trigger_groups, text, choice.concept.text)),
         reason=choice.reason,
     )

@@ -113,7 +113,9 @@ def _warnings(state: State) -> list[str]:
         warnings.append(f"the offline planner finished this plan: {state.fell_back}")
     if pasted := state.request.pasted:
         said = clean_text(pasted, 200)
-        warnings.append(f"the settings behind the prompt are not used: {said}; `generate` has --steps and its like")
+        warnings.append(
+            f"the settings pasted after the prompt are not used: {said}; give them to `generate`, such as --steps"
+        )
     if any(without_tags(said) != said for said in (state.request.prompt, state.request.negative_prompt)):
         warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead (--pin NAME)")
     return warnings

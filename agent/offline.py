@@ -86,7 +86,9 @@ def _prune(state: State) -> Calls:
     ]
     if unnamed := sorted(set(handles) - {choice.candidate.adapter_id for choice in choices}):
         names = [handles[adapter_id] for adapter_id in unnamed]
-        refuse.append({"adapters": names, "code": "not_relevant", "reason": "near a concept that does not name it"})
+        refuse.append(
+            {"adapters": names, "code": "not_relevant", "reason": "found for a concept that does not name it"}
+        )
     return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
 
 

@@ -262,7 +262,7 @@ def use_tool(name: str, args: dict[str, Any], state: State, context: AgentContex
         raise Fault(f"there is no tool {name[:60]!r}; call {next_calls(state)}")
     tool = TOOLS[name]
     if tool.stage != stage_of(state):
-        raise Fault(f"{name} is not what comes now; call {next_calls(state)}")
+        raise Fault(f"{name} cannot be called now; call {next_calls(state)}")
     try:
         parsed = tool.args.model_validate(args)
     except ValidationError as error:

@@ -278,7 +278,7 @@ def test_a_normal_prompt_takes_two_turns_and_few_tokens() -> None:
     assert names(plan) == ["Soft Watercolor"]
     assert plan.planner.name == "openai:stub"
     assert plan.planner.mode == "tools"
-    assert plan.planner.prompt_version == "segment 1, prune 1"
+    assert plan.planner.prompt_version == "segment 1, prune 2"
     assert plan.tokens.calls == len(requests) == 2
     assert plan.tokens.prompt <= 3000
     assert [tool["function"]["name"] for tool in requests[1]["tools"]] == ["prune_candidates", "pick_masks"]
@@ -365,7 +365,7 @@ def test_a_model_is_not_asked_where_nothing_was_found(cards: list[Card], pinned:
         ([message(calls=[("fly_away", {})])], "no tool 'fly_away'"),
         ([message(calls=[("segment_prompt", {"concepts": [{"text": "whale", "kind": "object"}]})])], "'whale'"),
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A99")])], "no candidate is called 'A99'"),
-        ([message(calls=[SEGMENT, SEARCH]), message(calls=[SEGMENT])], "not what comes now"),
+        ([message(calls=[SEGMENT, SEARCH]), message(calls=[SEGMENT])], "cannot be called now"),
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[("prune_candidates", {"keep": 3})])], "keep:"),
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A1", concept="c7")])], "'c7'"),
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A2", "A3")])], "break a rule"),

@@ -47,9 +47,10 @@ def unlicensed(card: Card, profile: Profile) -> Refusal | None:
     if profile == "personal":
         return None
     commercial = allows_commercial(card)
+    if commercial is None:
+        return "licence", "its author does not say whether pictures may be sold"
     if not commercial:
-        stated = "does not say whether" if commercial is None else "forbids that"
-        return "licence", f"its author {stated} pictures are sold"
+        return "licence", "its author forbids selling pictures"
     if profile == "strict" and card.licence.credit_required is not False:
         return "licence", "its author does not say that credit may be left out"
     if profile == "strict" and card.licence.derivatives is not True:
