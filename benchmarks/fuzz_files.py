@@ -270,8 +270,8 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def fuzz(kind: Kind, count: int, seed: str, folder: Path, heard: Callable[[int], None]) -> Tally:
-    """Draw and read ``count`` inputs; ``heard`` is called with how many are done."""
+def fuzz(kind: Kind, count: int, seed: str, folder: Path, report: Callable[[int], None]) -> Tally:
+    """Draw and read ``count`` inputs; ``report`` is called with how many are done."""
     tally = Tally()
     before = _resident()
     for number in range(count):
@@ -288,7 +288,7 @@ def fuzz(kind: Kind, count: int, seed: str, folder: Path, heard: Callable[[int],
         took = time.perf_counter() - started
         if took > tally.seconds:
             tally.seconds, tally.slowest = took, number
-        heard(number + 1)
+        report(number + 1)
     tally.grown = _resident() - before
     return tally
 

@@ -191,9 +191,9 @@ def folds(questions: Sequence[Question]) -> list[tuple[list[int], list[int]]]:
     fold = dict(zip(names, np.random.default_rng(0).permutation(len(names)) % FOLDS, strict=True))
     splits = []
     for k in range(FOLDS):
-        judged = [i for i, first in enumerate(firsts) if fold[first] == k]
-        held = {key for i in judged for key in questions[i].prompt.used}
-        splits.append(([i for i, q in enumerate(questions) if held.isdisjoint(q.prompt.used)], judged))
+        held_out = [i for i, first in enumerate(firsts) if fold[first] == k]
+        held = {key for i in held_out for key in questions[i].prompt.used}
+        splits.append(([i for i, q in enumerate(questions) if held.isdisjoint(q.prompt.used)], held_out))
     return splits
 
 
@@ -203,9 +203,9 @@ def cross_validate(
     """Answer every question by weights learned on the other adapters' prompts."""
     table = tabulate(questions, terms)
     answers: dict[int, Answer] = {}
-    for known, judged in folds(questions):
+    for known, held_out in folds(questions):
         weights = learn(table.of(known), start)
-        for i in judged:
+        for i in held_out:
             x = table.x[table.starts[i] : table.starts[i] + table.sizes[i]]
             answers[i] = answer(questions[i], x, weights)
     return [answers[i] for i in range(len(questions))]

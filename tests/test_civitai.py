@@ -114,7 +114,7 @@ def test_commercial_use_is_read_in_all_its_spellings(db: Database, tmp_path: Pat
         (["Sell"], ["sell"]),
         ("Whatever", []),
     ]
-    cards = take_all(db, tmp_path, [{"allowCommercialUse": told} for told, _ in cases])
+    cards = take_all(db, tmp_path, [{"allowCommercialUse": stated} for stated, _ in cases])
     read = [card.licence.commercial for card in cards]
     assert [None if words is None else sorted(words) for words in read] == [expected for _, expected in cases]
 
@@ -122,7 +122,7 @@ def test_commercial_use_is_read_in_all_its_spellings(db: Database, tmp_path: Pat
 def test_a_model_said_to_be_nsfw_is_never_mild(db: Database, tmp_path: Path) -> None:
     cases = [({}, 1), ({"nsfw": True}, 8), ({"nsfwLevel": 31}, 31), ({"nsfwLevel": 64}, 8)]
     cases += [({"nsfw": True, "nsfwLevel": 31}, 28), ({"nsfw": True, "nsfwLevel": 32}, 32)]
-    cards = take_all(db, tmp_path, [told for told, _ in cases])
+    cards = take_all(db, tmp_path, [stated for stated, _ in cases])
     assert [card.nsfw_level for card in cards] == [level for _, level in cases]
 
 

@@ -167,9 +167,7 @@ def test_lora_manager_s_form_for_one_s_own_models_is_read(db: Database, tmp_path
 
 
 @pytest.mark.parametrize("suffix", NOTES[:2])
-def test_a_model_object_beside_a_file_tells_of_the_version_that_the_file_is(
-    db: Database, tmp_path: Path, suffix: str
-) -> None:
+def test_a_model_object_beside_a_file_gives_the_version_of_that_file(db: Database, tmp_path: Path, suffix: str) -> None:
     sha = sha256(adapter(tmp_path / "fox.safetensors"))
     versions = [version(id=9, trainedWords=["old"]), version(id=10, trainedWords=["new"], files=[file(sha=sha)])]
     (tmp_path / f"fox{suffix}").write_text(json.dumps(model(modelVersions=versions)))
@@ -466,8 +464,8 @@ def test_a_file_that_was_only_touched_is_still_here(db: Database, tmp_path: Path
 def test_an_edited_header_stays_with_what_the_site_says_of_the_tensors(db: Database, tmp_path: Path) -> None:
     path = adapter(tmp_path / "loras" / "fox.safetensors")
     run(db, tmp_path / "loras")
-    told = file(sha=sha256(path), hashes={"SHA256": sha256(path), "AutoV3": get_card(db, "fox").aliases["autov3"]})
-    run(db, write(tmp_path / "site.json", model(modelVersions=[version(files=[told])])))
+    listed = file(sha=sha256(path), hashes={"SHA256": sha256(path), "AutoV3": get_card(db, "fox").aliases["autov3"]})
+    run(db, write(tmp_path / "site.json", model(modelVersions=[version(files=[listed])])))
     adapter(path, {"modelspec.author": "an editor"})
     run(db, tmp_path / "loras")
     card = get_card(db, "fox")

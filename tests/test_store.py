@@ -41,7 +41,7 @@ def card(sha: str = SHA, **fields: object) -> Card:
 
 
 def test_a_card_comes_back_as_it_went_in(db: Database) -> None:
-    told = card(
+    stated = card(
         version_key="civitai-2",
         aliases={"autov1": "12345678", "autov2": SHA[:10], "autov3": "0123456789ab", "crc32": "deadbeef"},
         version="v2",
@@ -67,19 +67,19 @@ def test_a_card_comes_back_as_it_went_in(db: Database) -> None:
         path="/nowhere/fox.safetensors",
         created_at="2023-01-01T16:10:50.989Z",
     )
-    counts = upsert_cards(db, [told], source="civitai")
+    counts = upsert_cards(db, [stated], source="civitai")
     assert (counts.taken, counts.changed) == (1, (SHA,))
     found = get_card(db, SHA)
-    assert found.model_copy(update={"provenance": {}}) == told
+    assert found.model_copy(update={"provenance": {}}) == stated
     assert found.provenance["licence"] == found.provenance["stats"] == found.provenance["tags"] == "civitai"
 
 
 def test_telling_the_same_again_changes_nothing(db: Database) -> None:
-    told = card(licence=Licence(commercial=frozenset({"image", "rent", "sell"})))
-    upsert_cards(db, [told], source="civitai")
+    stated = card(licence=Licence(commercial=frozenset({"image", "rent", "sell"})))
+    upsert_cards(db, [stated], source="civitai")
     with db.pool.connection() as conn:
         mark_indexed(conn, [SHA])
-    counts = upsert_cards(db, [told, told], source="civitai")
+    counts = upsert_cards(db, [stated, stated], source="civitai")
     assert (counts.unchanged, counts.taken, counts.changed) == (2, 0, ())
     assert (count_cards(db), count_stale(db)) == (1, 0)
 
@@ -138,17 +138,17 @@ FIELDS = st.fixed_dictionaries(
 
 
 @settings(max_examples=60, deadline=None)
-@given(told=st.lists(FIELDS, min_size=4, max_size=4), order=st.permutations(range(4)))
-def test_joining_sources_does_not_depend_on_their_order(told: list[dict[str, object]], order: list[int]) -> None:
+@given(stated=st.lists(FIELDS, min_size=4, max_size=4), order=st.permutations(range(4)))
+def test_joining_sources_does_not_depend_on_their_order(stated: list[dict[str, object]], order: list[int]) -> None:
     sources = ("header", "a1111", "lora-manager", "civitai")
     cards = [
         (card(**{"name": "", **fields, "weight_source": "author" if "weight" in fields else None}), source)
-        for fields, source in zip(told, sources, strict=True)
+        for fields, source in zip(stated, sources, strict=True)
     ]
     assert join_cards(cards) == join_cards([cards[n] for n in order])
 
 
-def test_safety_is_told_by_the_stricter_source(db: Database) -> None:
+def test_the_stricter_source_decides_about_safety(db: Database) -> None:
     upsert_cards(db, [card(poi=True, nsfw_level=8)], source="header")
     upsert_cards(db, [card(nsfw_level=31)], source="civitai")
     found = get_card(db, SHA)
@@ -218,8 +218,8 @@ def test_a_file_takes_along_what_was_typed_when_it_joins_its_model(db: Database)
 
 
 def test_a_card_is_found_by_id_hash_prefix_alias_name_and_stem(db: Database) -> None:
-    told = card(aliases={"crc32": "deadbeef", "blake3": "ee" * 32}, file_name="red_fox_v2.safetensors")
-    upsert_cards(db, [told, card(OTHER, model_key="civitai-2", name="Crow")], source="civitai")
+    stated = card(aliases={"crc32": "deadbeef", "blake3": "ee" * 32}, file_name="red_fox_v2.safetensors")
+    upsert_cards(db, [stated, card(OTHER, model_key="civitai-2", name="Crow")], source="civitai")
     for key in (
         SHA,
         SHA[:10].upper(),
@@ -257,7 +257,7 @@ def test_cards_come_in_the_order_asked_for_and_families_are_counted(db: Database
     assert count_families(db) == {"sd15": 1, "sdxl": 1}
 
 
-def test_a_path_is_told_only_while_the_file_is_there(db: Database, tmp_path: Path) -> None:
+def test_a_path_is_given_only_while_the_file_is_there(db: Database, tmp_path: Path) -> None:
     file = tmp_path / "fox.safetensors"
     file.touch()
     upsert_cards(db, [card(path=str(file))], source="header")
@@ -359,7 +359,7 @@ def test_a_url_that_is_none_is_refused_without_being_shown(tmp_path: Path) -> No
         assert "s3cret" not in str(caught.value)
 
 
-def test_a_server_without_pgvector_is_told_how_to_get_it(
+def test_a_server_without_pgvector_gets_the_way_to_install_it(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stylus_gen.tools.store.database.PGVECTOR_MINIMUM", (99, 0))

@@ -49,8 +49,8 @@ def read_object(row: Any, where: str) -> Iterator[Card | Problem]:
         return
     try:
         if "modelVersions" in row:
-            model, odd = read_record(SiteModelWithVersions, row)
-            yield from left_out(odd, where)
+            model, invalid = read_record(SiteModelWithVersions, row)
+            yield from skipped_fields(invalid, where)
             for n, version in enumerate(model.modelVersions):
                 yield from _read_version(version, model, f"{where}, version {n + 1}")
             if not model.modelVersions:
@@ -95,19 +95,19 @@ def trigger_groups(entries: list[str]) -> list[list[str]]:
     return groups
 
 
-def left_out(odd: list[str], where: str) -> Iterator[Problem]:
+def skipped_fields(invalid: list[str], where: str) -> Iterator[Problem]:
     """Report the fields that could not be read."""
-    if odd:
-        yield Problem(where, clean_line(f"left out because it is invalid: {'; '.join(odd)}", 300), skipped=False)
+    if invalid:
+        yield Problem(where, clean_line(f"left out because it is invalid: {'; '.join(invalid)}", 300), skipped=False)
 
 
 def _read_version(row: Any, model: SiteModel | None, where: str) -> Iterator[Card | Problem]:
     try:
-        version, odd = read_record(SiteVersion, row)
+        version, invalid = read_record(SiteVersion, row)
     except ValidationError as error:
         yield Problem(where, first_error(error))
         return
-    yield from left_out(odd, where)
+    yield from skipped_fields(invalid, where)
     if version.id is None:
         yield Problem(where, "id: the version has no number")
         return

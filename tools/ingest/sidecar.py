@@ -21,7 +21,7 @@ from stylus_gen.tools.ingest.civitai import (
     MAX_NAME,
     MAX_TAGS,
     first_error,
-    left_out,
+    skipped_fields,
     trigger_groups,
     version_card,
     version_cards,
@@ -107,10 +107,10 @@ def civitai_card(note: Any, file: Card) -> SourceCards:
     if isinstance(note, dict) and "modelVersions" in note:
         return _model_card(note, file)
     try:
-        version, odd = read_record(SiteVersion, note)
+        version, invalid = read_record(SiteVersion, note)
     except ValidationError as error:
         return [Problem("", first_error(error), skipped=False)]
-    return [*left_out(odd, ""), *_choose(_cards(version, version.model, file), file)]
+    return [*skipped_fields(invalid, ""), *_choose(_cards(version, version.model, file), file)]
 
 
 def manager_card(note: Any, file: Card) -> SourceCards:
@@ -163,18 +163,18 @@ def _blank(file: Card) -> Card:
 def _model_card(note: dict[str, Any], file: Card) -> SourceCards:
     """Read the version of a model object that this file belongs to."""
     try:
-        model, odd = read_record(SiteModelWithVersions, note)
+        model, invalid = read_record(SiteModelWithVersions, note)
     except ValidationError as error:
         return [Problem("", first_error(error), skipped=False)]
-    problems = list(left_out(odd, ""))
+    problems = list(skipped_fields(invalid, ""))
     cards: list[Card | Problem] = []
     for row in model.modelVersions:
         try:
-            version, odd = read_record(SiteVersion, row)
+            version, invalid = read_record(SiteVersion, row)
         except ValidationError as error:
             problems.append(Problem("", first_error(error), skipped=False))
             continue
-        problems += left_out(odd, "")
+        problems += skipped_fields(invalid, "")
         cards += _cards(version, model, file)
     named = [card for card in cards if isinstance(card, Card) and stem_of(card.file_name) == stem_of(file.file_name)]
     unsure = len(model.modelVersions) > 1 and not any(_same_hash(card, file) for card in cards)
