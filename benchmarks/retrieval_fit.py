@@ -27,7 +27,7 @@ from scipy.optimize import minimize
 
 from stylus_gen.doors.progress_bar import progress_bar
 from stylus_gen.eval.gold import Prompt, read_gold
-from stylus_gen.eval.ranking import DEPTHS, Answer, calibration_error, figures, intervals, judge, reliability
+from stylus_gen.eval.ranking import DEPTHS, Ranking, calibration_error, figures, intervals, rank, reliability
 from stylus_gen.eval.retrieval import FIELDS, POLICY, by_group, group_of, read_kinds
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.progress import Progress
@@ -175,13 +175,13 @@ def learn(table: Table, start: NDArray[np.float64] | None = None) -> NDArray[np.
     return np.r_[weights, best[-1] + weights @ centre]
 
 
-def answer(question: Question, x: Floats, weights: NDArray[np.float64]) -> Answer:
+def answer(question: Question, x: Floats, weights: NDArray[np.float64]) -> Ranking:
     """Rank one question's candidates by learned weights."""
     scores = x @ weights[:-1]
     odds = np.exp(scores - max(scores.max(initial=weights[-1]), weights[-1]))
     chances = odds / (odds.sum() + np.exp(weights[-1] - max(scores.max(initial=weights[-1]), weights[-1])))
     order = np.argsort(-scores, kind="stable")[: DEPTHS[-1]]
-    return judge([(question.keys[i], float(chances[i])) for i in order], question.prompt.used, question.group)
+    return rank([(question.keys[i], float(chances[i])) for i in order], question.prompt.used, question.group)
 
 
 def folds(questions: Sequence[Question]) -> list[tuple[list[int], list[int]]]:
@@ -199,10 +199,10 @@ def folds(questions: Sequence[Question]) -> list[tuple[list[int], list[int]]]:
 
 def cross_validate(
     questions: Sequence[Question], terms: Sequence[Term], start: NDArray[np.float64] | None = None
-) -> list[Answer]:
+) -> list[Ranking]:
     """Answer every question by weights learned on the other adapters' prompts."""
     table = tabulate(questions, terms)
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Ranking] = {}
     for known, held_out in folds(questions):
         weights = learn(table.of(known), start)
         for i in held_out:
@@ -211,7 +211,7 @@ def cross_validate(
     return [answers[i] for i in range(len(questions))]
 
 
-def summary(questions: Sequence[Question], answers: Sequence[Answer]) -> str:
+def summary(questions: Sequence[Question], answers: Sequence[Ranking]) -> str:
     """Sum up in one line: R@k, MRR and calibration error of each variant, then the error of the real prompts."""
     parts = []
     for variant in VARIANTS:
@@ -223,7 +223,7 @@ def summary(questions: Sequence[Question], answers: Sequence[Answer]) -> str:
     return " | ".join([*parts, f"{calibration_error(real):.3f}"])
 
 
-def show(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
+def show(questions: Sequence[Question], answers: Sequence[Ranking]) -> None:
     """Print figures of the cross-validated answers, one JSON object per line."""
     for variant in VARIANTS:
         both = [(q, a) for q, a in zip(questions, answers, strict=True) if q.variant == variant]

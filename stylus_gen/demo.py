@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylus_gen.sheet import Row, write_sheet
+from stylus_gen.sheet import SheetRow, write_sheet
 
 if TYPE_CHECKING:
     from stylus_gen.api import Stylus
@@ -31,5 +31,5 @@ def run_demo(stylus: Stylus, show: Callable[[str, Plan], None]) -> Path:
         show(what, plan)
         result = stylus.generate(plan, control=True)
         names = ", ".join(f"{a.name} at {a.weight:.2f}" for a in plan.assignments) or "no adapter"
-        rows.append(Row(f"“{prompt}” ({what})", names, (result.controls, result.images)))
+        rows.append(SheetRow(f"“{prompt}” ({what})", names, (result.controls, result.images)))
     return write_sheet(stylus.settings.outputs / "demo.png", ("without adapters", "with what Stylus chose"), rows)

@@ -1,4 +1,4 @@
-"""What is configured, what is missing, and how to get it. Opens the database; never calls a paid model."""
+"""`stylus doctor`: what is configured, what is missing, how to get it. Opens the database; never calls a paid model."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 from stylus_gen.tools.address import read_address
 from stylus_gen.tools.deadline import within
 from stylus_gen.tools.errors import StylusError
+from stylus_gen.tools.store.facts import read_facts
 from stylus_gen.tools.text import clean_text
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ SHOWN = 20
 KEYS = {"openai": "OPENAI_API_KEY"}
 
 
-class Finding(NamedTuple):
-    """One thing looked at."""
+class Diagnosis(NamedTuple):
+    """The state of one part, and what to do about it."""
 
     what: str
     state: Literal["ok", "note", "missing"]
@@ -41,10 +42,10 @@ class Finding(NamedTuple):
     to_do: str = ""
 
 
-def examine(stylus: Stylus) -> list[Finding]:
-    """Look at everything a plan and a picture need."""
+def diagnose(stylus: Stylus) -> list[Diagnosis]:
+    """Check everything that plans and pictures need."""
     return [
-        Finding("stylus", "ok", f"{version('stylus-gen')}, Python {platform.python_version()}"),
+        Diagnosis("stylus", "ok", f"{version('stylus-gen')}, Python {platform.python_version()}"),
         *_database(stylus),
         _model(stylus.settings),
         _base(stylus),
@@ -52,59 +53,54 @@ def examine(stylus: Stylus) -> list[Finding]:
     ]
 
 
-def _database(stylus: Stylus) -> Iterator[Finding]:
+def _database(stylus: Stylus) -> Iterator[Diagnosis]:
     kind = "STYLUS_DATABASE_URL" if stylus.settings.database_url else f"embedded in {stylus.settings.home}"
     try:
-        with stylus.database.pool.connection() as connection:
-            server = connection.execute("SHOW server_version").fetchone()
-            vector = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
-            families = connection.execute("SELECT family, count(*) FROM cards GROUP BY 1 ORDER BY 2 DESC").fetchall()
-            here = connection.execute("SELECT count(*) FROM cards WHERE path IS NOT NULL").fetchone()
+        facts = read_facts(stylus.database)
     except StylusError as error:
-        yield Finding("database", "missing", kind, error.message)
+        yield Diagnosis("database", "missing", kind, error.message)
         return
-    yield Finding("database", "ok", f"PostgreSQL {server and server[0]}, pgvector {vector and vector[0]}, {kind}")
-    if not families and stylus.settings.base is None and stylus.settings.family in (None, "world"):
-        yield Finding("adapters", "note", "none yet", "the small world's are imported when they are first needed")
-        return
-    if not families:
-        yield Finding("adapters", "missing", "the store is empty", "stylus import FOLDER")
-        return
-    counts = ", ".join(f"{family} {count}" for family, count in families)
-    yield Finding("adapters", "ok", f"{counts}; files here: {here and here[0]}")
+    yield Diagnosis("database", "ok", f"PostgreSQL {facts.server}, pgvector {facts.pgvector}, {kind}")
+    if facts.families:
+        counts = ", ".join(f"{family} {count}" for family, count in facts.families.items())
+        yield Diagnosis("adapters", "ok", f"{counts}; files here: {facts.installed}")
+    elif stylus.settings.base is None and stylus.settings.family in (None, "world"):
+        yield Diagnosis("adapters", "note", "none yet", "the small world's are imported when they are first needed")
+    else:
+        yield Diagnosis("adapters", "missing", "the store is empty", "stylus import FOLDER")
 
 
-def _model(settings: Settings) -> Finding:
+def _model(settings: Settings) -> Diagnosis:
     if settings.model == "offline":
-        return Finding("model", "ok", "offline: plans are made by rules", "set STYLUS_MODEL for a chat model")
+        return Diagnosis("model", "ok", "offline: plans are made by rules", "set STYLUS_MODEL for a chat model")
     provider = settings.model.partition(":")[0]
     if provider == "litellm" and not find_spec("litellm"):
-        return Finding("model", "missing", settings.model, "pip install 'stylus-gen[litellm]'")
+        return Diagnosis("model", "missing", settings.model, "pip install 'stylus-gen[litellm]'")
     if settings.model_base_url:
         return _reach(settings)
     key = KEYS.get(provider)
     if key and not settings.model_api_key and key not in os.environ:
-        return Finding("model", "missing", settings.model, f"set {key} or STYLUS_MODEL_API_KEY")
-    return Finding("model", "ok", settings.model)
+        return Diagnosis("model", "missing", settings.model, f"set {key} or STYLUS_MODEL_API_KEY")
+    return Diagnosis("model", "ok", settings.model)
 
 
-def _reach(settings: Settings) -> Finding:
+def _reach(settings: Settings) -> Diagnosis:
     try:
         at = read_address(settings.model_base_url or "")
     except StylusError as error:
-        return Finding("model", "missing", settings.model, error.message)
+        return Diagnosis("model", "missing", settings.model, error.message)
     secret = settings.model_api_key.get_secret_value() if settings.model_api_key else "none"
     request = Request(f"{at.public}/models{at.query}", headers={"Authorization": at.login or f"Bearer {secret}"})
     try:
         names = _served(within(SECONDS, lambda: _fetch(request)))
     except (OSError, HTTPException) as error:
         why = clean_text(str(getattr(error, "reason", error)), 200)  # urllib wraps the cause
-        to_do = "start the server or mend the address"
-        return Finding("model", "missing", f"{settings.model} at {at.public}/models: {why}", to_do)
+        to_do = "start the server or correct the address"
+        return Diagnosis("model", "missing", f"{settings.model} at {at.public}/models: {why}", to_do)
     except (ValueError, RecursionError):
-        detail = f"{settings.model} at {at.public}/models: the answer is no list of models"
-        return Finding("model", "missing", detail, "give the address of an OpenAI-compatible server, often with /v1")
-    return Finding("model", "ok", f"{settings.model} at {at.public}; it serves {', '.join(names) or 'no model'}")
+        detail = f"{settings.model} at {at.public}/models: the answer is not a list of models"
+        return Diagnosis("model", "missing", detail, "give the address of an OpenAI-compatible server, often with /v1")
+    return Diagnosis("model", "ok", f"{settings.model} at {at.public}; it serves {', '.join(names) or 'no model'}")
 
 
 def _fetch(request: Request) -> Any:
@@ -113,7 +109,7 @@ def _fetch(request: Request) -> Any:
 
 
 def _served(answer: Any) -> list[str]:
-    """Read the names of models; ValueError where the answer has another form."""
+    """Read the names of models. Raises ValueError where the answer has another form."""
     models = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(models, list):
         raise ValueError("no list of models")
@@ -121,26 +117,26 @@ def _served(answer: Any) -> list[str]:
     return names[:SHOWN] + (["…"] if len(names) > SHOWN else [])
 
 
-def _base(stylus: Stylus) -> Finding:
+def _base(stylus: Stylus) -> Diagnosis:
     try:
         base, family = stylus.base, stylus.family
     except StylusError as error:
-        return Finding("base", "missing", stylus.settings.base or "none", error.message)
+        return Diagnosis("base", "missing", stylus.settings.base or "none", error.message)
     if not Path(base).exists():
-        return Finding("base", "note", f"{base}, family {family}", "not a folder: it is fetched from the hub when used")
-    return Finding("base", "ok", f"{base}, family {family}")
+        return Diagnosis("base", "note", f"{base}, family {family}", "not a folder; the hub is asked when it is used")
+    return Diagnosis("base", "ok", f"{base}, family {family}")
 
 
-def _device(settings: Settings) -> Finding:
+def _device(settings: Settings) -> Diagnosis:
     if not find_spec("torch"):
-        return Finding("device", "missing", "torch is not installed", f"{sys.executable} -m pip install torch")
+        return Diagnosis("device", "missing", "torch is not installed", f"{sys.executable} -m pip install torch")
     import torch
 
     if settings.device:
-        return Finding("device", "ok", settings.device)
+        return Diagnosis("device", "ok", settings.device)
     if torch.cuda.is_available():
-        return Finding("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
+        return Diagnosis("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
     if torch.backends.mps.is_available():
-        return Finding("device", "ok", "mps")
+        return Diagnosis("device", "ok", "mps")
     threads = torch.get_num_threads()
-    return Finding("device", "note", f"cpu, {threads} threads", "fine for the small world; large bases want a GPU")
+    return Diagnosis("device", "note", f"cpu, {threads} threads", "fine for the small world; large bases want a GPU")

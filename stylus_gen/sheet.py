@@ -1,4 +1,4 @@
-"""A contact sheet: rows of pictures under column heads, each row with its prompt."""
+"""A contact sheet: rows of pictures under column heads, each row with its prompt above it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ GAP = 12
 LINE = 22
 
 
-class Row(NamedTuple):
-    """One prompt: what it asked for, what is said of it, and a group of pictures for each column head."""
+class SheetRow(NamedTuple):
+    """One prompt: a title, a note, and a group of pictures for each column head."""
 
     title: str
     note: str
     groups: Sequence[Sequence[Path]]
 
 
-def write_sheet(path: Path, heads: Sequence[str], rows: Sequence[Row]) -> Path:
-    """Draw the sheet as a PNG; all rows hold as many groups as there are heads."""
+def write_sheet(path: Path, heads: Sequence[str], rows: Sequence[SheetRow]) -> Path:
+    """Write the sheet as a PNG. Every row has one group for each head."""
     widths = [max(len(row.groups[i]) for row in rows) * (CELL + GAP) for i in range(len(heads))]
     height = 2 * LINE + CELL + GAP
     sheet = Image.new("RGB", (GAP + sum(widths) + GAP * len(heads), LINE + GAP + len(rows) * height), "white")

@@ -13,7 +13,7 @@ import pytest
 
 from stylus_gen.agent.model.chat_model import open_planner
 from stylus_gen.agent.model.modes import Modes
-from stylus_gen.doctor import Finding, _model
+from stylus_gen.doctor import Diagnosis, _model
 from stylus_gen.settings import Settings
 from stylus_gen.tools.address import read_address
 from stylus_gen.tools.errors import BadRequest
@@ -43,7 +43,7 @@ def server() -> Iterator[Any]:
     server.server_close()
 
 
-def examine(url: str) -> Finding:
+def examine(url: str) -> Diagnosis:
     return _model(Settings(model="openai:x", model_base_url=url))
 
 

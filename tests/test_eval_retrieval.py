@@ -17,7 +17,7 @@ import pytest
 
 from stylus_gen.eval.folder import sweep
 from stylus_gen.eval.gold import read_gold, throw_away_database
-from stylus_gen.eval.ranking import calibration_error, figures, judge, reliability
+from stylus_gen.eval.ranking import calibration_error, figures, rank, reliability
 from stylus_gen.eval.retrieval import evaluate_retrieval, language_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.search.embed import Embedder
@@ -161,15 +161,15 @@ def test_a_gold_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_model_that_stands_twice_in_a_ranking_is_one_hit() -> None:
-    answer = judge([("a", 0.6), ("b", 0.2), ("b", 0.1)], {"b"}, {})
-    assert (answer.hits, answer.chance, answer.right) == ((2,), 0.6, False)
-    assert figures([answer])["ndcg_at_10"] == pytest.approx(1 / np.log2(3), abs=1e-4)
-    assert figures([judge([], {"b"}, {})])["mrr"] == 0
+    ranking = rank([("a", 0.6), ("b", 0.2), ("b", 0.1)], {"b"}, {})
+    assert (ranking.hits, ranking.chance, ranking.right) == ((2,), 0.6, False)
+    assert figures([ranking])["ndcg_at_10"] == pytest.approx(1 / np.log2(3), abs=1e-4)
+    assert figures([rank([], {"b"}, {})])["mrr"] == 0
 
 
 def test_the_calibration_error_is_the_mean_distance_of_what_is_said_and_what_is_so() -> None:
-    answers = [judge([("a", 0.9)], {"a"}, {}), judge([("a", 0.9)], {"b"}, {})]
-    assert calibration_error(answers) == pytest.approx(0.4)
+    rankings = [rank([("a", 0.9)], {"a"}, {}), rank([("a", 0.9)], {"b"}, {})]
+    assert calibration_error(rankings) == pytest.approx(0.4)
     assert reliability([0.05, 1.0], [False, True])[-1] == {"from": 0.9, "n": 1, "said": 1.0, "right": 1.0}
 
 

@@ -319,10 +319,10 @@ def revise(
 @app.command()
 def doctor(base: Base = None, model: Model = None, family: Family = None, as_json: Json = False) -> None:
     """Say what is configured, what is missing and how to get it."""
-    from stylus_gen.doctor import examine
+    from stylus_gen.doctor import diagnose
 
     with opened(base=base, model=model, family=family) as stylus:
-        findings = examine(stylus)
+        findings = diagnose(stylus)
     if as_json:
         show_json({"findings": [f._asdict() for f in findings]})
     else:

@@ -1,7 +1,8 @@
 """`stylus eval retrieval`: does search find the adapters that people really used?
 
 Adapters are the site's model objects, gold are prompts with the adapters used; both are searched in a throw-away
-database, through the ordinary importer and `search_adapters`. A hit is a floor: other adapters may suit as well.
+database, through the ordinary importer and `search_adapters`. The figures are lower bounds: other
+adapters may suit as well.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
-from stylus_gen.eval.ranking import DEPTHS, Answer, bootstrap, calibration_error, figures, intervals, judge, reliability
+from stylus_gen.eval.ranking import DEPTHS, Ranking, bootstrap, calibration_error, figures, intervals, rank, reliability
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import WHOLE, Candidate, Policy
 from stylus_gen.tools.progress import Progress
@@ -46,25 +47,25 @@ def evaluate_retrieval(
     with throw_away_database() as db:
         summary = import_adapters(db, adapters, embedder=embedder, progress=progress)
         require_overlap(db, summary, prompts, adapters)
-        answers = answer_all(db, embedder, prompts, progress)
+        rankings = rank_all(db, embedder, prompts, progress)
         latency = clock(db, embedder, [prompt.text for prompt in prompts], progress)
-    report = _report(answers, latency)
+    report = _report(rankings, latency)
     report["more"]["import"] = {"taken": summary.taken, "skipped": summary.skipped, "seconds": summary.seconds}
     return report
 
 
-def answer_all(
+def rank_all(
     db: Database, embedder: Embedder, prompts: Sequence[Prompt], progress: Progress
-) -> dict[str, list[Answer]]:
+) -> dict[str, list[Ranking]]:
     """Search for every prompt as it is and without its trigger words."""
     kinds = read_kinds(db)
-    answers: dict[str, list[Answer]] = {name: [] for name in FIELDS}
+    rankings: dict[str, list[Ranking]] = {name: [] for name in FIELDS}
     for i, prompt in enumerate(prompts):
         used = frozenset(prompt.used)
         for name, field in FIELDS.items():
-            answers[name].append(_ask(db, embedder, getattr(prompt, field), used, kinds))
+            rankings[name].append(_rank(db, embedder, getattr(prompt, field), used, kinds))
         progress(i + 1, len(prompts), "searching")
-    return answers
+    return rankings
 
 
 def read_kinds(db: Database) -> dict[str, str]:
@@ -73,10 +74,10 @@ def read_kinds(db: Database) -> dict[str, str]:
         return dict(conn.execute("SELECT DISTINCT ON (model_key) model_key, kind FROM cards ORDER BY 1").fetchall())
 
 
-def _ask(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], kinds: Mapping[str, str]) -> Answer:
-    """Rank for one prompt as a planner would, concepts and all; an empty prompt is answered by nothing."""
+def _rank(db: Database, embedder: Embedder, prompt: str, used: frozenset[str], kinds: Mapping[str, str]) -> Ranking:
+    """Rank for one prompt as a planner would, concepts and all. An empty prompt finds nothing."""
     found = _search(db, embedder, prompt, DEPTHS[-1]) if prompt.strip() else []
-    return judge([(candidate.model_key, candidate.score) for candidate in found], used, group_of(prompt, used, kinds))
+    return rank([(candidate.model_key, candidate.score) for candidate in found], used, group_of(prompt, used, kinds))
 
 
 def group_of(prompt: str, used: Iterable[str], kinds: Mapping[str, str]) -> dict[str, str]:
@@ -118,31 +119,31 @@ def clock(db: Database, embedder: Embedder, prompts: Sequence[str], progress: Pr
     return times
 
 
-def _report(answers: dict[str, list[Answer]], latency: list[float]) -> dict[str, Any]:
-    every = [answer for group in answers.values() for answer in group]
+def _report(rankings: dict[str, list[Ranking]], latency: list[float]) -> dict[str, Any]:
+    every = [ranking for group in rankings.values() for ranking in group]
     milliseconds = np.percentile(latency or [0.0], (50, 95, 99))
     return {
-        **{name: figures(group) for name, group in answers.items()},
+        **{name: figures(group) for name, group in rankings.items()},
         "ece": round(calibration_error(every), 4),
         "latency_ms": {f"p{q}": round(float(ms), 1) for q, ms in zip((50, 95, 99), milliseconds, strict=True)},
-        "n": len(answers["with_triggers"]),
+        "n": len(rankings["with_triggers"]),
         "more": {
-            "intervals": {name: intervals(group) for name, group in answers.items()},
-            "ece": {name: round(calibration_error(group), 4) for name, group in answers.items()},
+            "intervals": {name: intervals(group) for name, group in rankings.items()},
+            "ece": {name: round(calibration_error(group), 4) for name, group in rankings.items()},
             "ece_of_all_candidates": round(calibration_error(every, first_only=False), 4),
             "ece_interval": bootstrap(len(every), lambda at: calibration_error([every[i] for i in at])),
             "reliability": reliability([a.chance for a in every], [a.right for a in every]),
-            "unanswerable": sum(a.group["kind"] == MISSING for a in answers["with_triggers"]),
-            "groups": {name: by_group(group) for name, group in answers.items()},
+            "unanswerable": sum(a.group["kind"] == MISSING for a in rankings["with_triggers"]),
+            "groups": {name: by_group(group) for name, group in rankings.items()},
         },
     }
 
 
-def by_group(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+def by_group(rankings: Sequence[Ranking]) -> dict[str, dict[str, Any]]:
     """Compute the figures of each group of prompts."""
     rows: dict[str, dict[str, Any]] = {}
     for by in ("kind", "language", "form"):
-        for value in sorted({answer.group[by] for answer in answers}):
-            group = [answer for answer in answers if answer.group[by] == value]
+        for value in sorted({ranking.group[by] for ranking in rankings}):
+            group = [ranking for ranking in rankings if ranking.group[by] == value]
             rows[f"{by}: {value}"] = {"n": len(group), **figures(group), "intervals": intervals(group)}
     return rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylus_gen.eval.scores import NAMES
-from stylus_gen.sheet import Row, write_sheet
+from stylus_gen.sheet import SheetRow, write_sheet
 from stylus_gen.tools.file import make_folder, write_whole
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write_results(
     for i in shown:
         groups = [easel.paths(drawings[i]) for drawings in arms.values()]
         chosen = ", ".join(stem for stem, _ in arms["planned"][i].weights) or "no adapter"
-        rows.append(Row(asked[i].prompt, f"planned: {chosen}", groups))
+        rows.append(SheetRow(asked[i].prompt, f"planned: {chosen}", groups))
     write_sheet(out / "world.png", list(arms), rows)
 
 
