@@ -123,7 +123,7 @@ def _base(stylus: Stylus) -> Diagnosis:
     except StylusError as error:
         return Diagnosis("base", "missing", stylus.settings.base or "none", error.message)
     if not Path(base).exists():
-        return Diagnosis("base", "note", f"{base}, family {family}", "not a folder; the hub is asked when it is used")
+        return Diagnosis("base", "note", f"{base}, family {family}", "not a folder: fetched from the hub when used")
     return Diagnosis("base", "ok", f"{base}, family {family}")
 
 

@@ -62,7 +62,7 @@ def test_the_doctor_logs_in_and_does_not_show_with_what(server: Any) -> None:
 def test_an_answer_that_lists_no_models_gets_a_sentence(server: Any, answer: str) -> None:
     server.answer = answer.encode("latin-1")
     found = examine(f"http://127.0.0.1:{server.server_port}/v1")
-    assert found.state == "missing" and "no list of models" in found.detail
+    assert found.state == "missing" and "not a list of models" in found.detail
 
 
 def test_models_without_names_and_names_of_strangers_are_shown_short(server: Any) -> None:

@@ -1,6 +1,6 @@
-"""The command line. Every command opens a `Stylus`, calls one method, and prints a table or JSON.
+"""The command line. Each command opens a `Stylus`, calls one method, and prints tables or JSON.
 
-Exit codes: 0 done, 1 a bug, 130 interrupted; the rest are in `doors/errors.py`.
+Exit codes: 0 done, 1 a bug, 130 interrupted; `doors/errors.py` has the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stylus_gen.tools.search.audit import Audit
 
 app = typer.Typer(
-    help="The right LoRA adapters for every prompt: found, judged, weighted, explained and drawn.",
+    help="Find the LoRA adapters that help a prompt, choose their weights, say why, and draw the picture.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,34 +32,42 @@ app.add_typer(eval_app, name="eval")
 INTERRUPTED = 130
 
 Prompt = Annotated[str, typer.Argument(help="What to draw.", show_default=False)]
-Family = Annotated[str | None, typer.Option(help="The base model's family: sd15, sdxl, flux, …", show_default=False)]
-Base = Annotated[str | None, typer.Option(help="A diffusers folder or hub id.", show_default=False)]
+Family = Annotated[str | None, typer.Option(help="Family of the base model: sd15, sdxl, flux, …", show_default=False)]
+Base = Annotated[str | None, typer.Option(help="Base model: a diffusers folder or hub id.", show_default=False)]
 Images = Annotated[int, typer.Option("--images", "-n", min=1, max=64, help="How many pictures.")]
 Seed = Annotated[
     int | None,
     typer.Option(min=0, max=2**32 - 1, help="The first picture's seed; random if not given.", show_default=False),
 ]
-Profile = Annotated[str | None, typer.Option(help="personal, commercial or strict.", show_default=False)]
-Installed = Annotated[bool | None, typer.Option("--installed", help="Only adapters whose files are here.")]
-Negative = Annotated[str, typer.Option(help="What to keep out of the picture.")]
+Profile = Annotated[
+    str | None, typer.Option(help="Which licences are acceptable: personal, commercial or strict.", show_default=False)
+]
+Installed = Annotated[
+    bool | None, typer.Option("--installed", help="Use only adapters whose files are on this machine.")
+]
+Negative = Annotated[str, typer.Option(help="Negative prompt: what the picture must not show.")]
 Level = Annotated[
     int | None,
-    typer.Option(min=1, max=31, help="Highest level shown: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX.", show_default=False),
+    typer.Option(min=1, max=31, help="Highest rating allowed: 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX.", show_default=False),
 ]
 Pins = Annotated[list[str] | None, typer.Option("--pin", help="Use this adapter (name, id or hash); may be repeated.")]
 Bans = Annotated[
     list[str] | None, typer.Option("--ban", help="Never use this adapter (name, id or hash); may be repeated.")
 ]
-Most = Annotated[int | None, typer.Option("--max-adapters", min=0, max=10, help="In one plan.", show_default=False)]
+Most = Annotated[
+    int | None, typer.Option("--max-adapters", min=0, max=10, help="Most adapters in one plan.", show_default=False)
+]
 Diversity = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Share of pictures that draw some of the adapters, not all.", show_default=False),
+    typer.Option(
+        min=0, max=1, help="Share of pictures drawn with a random subset of the adapters.", show_default=False
+    ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the result.", show_default=False)]
 
 
 def show_plan(plan: Plan, out: Path | None, as_json: bool) -> None:
-    """Print a plan, and keep it in a file if asked to."""
+    """Print a plan. With ``out`` also write it to a file."""
     if out:
         from stylus_gen.tools.file import write_whole
 
@@ -76,7 +84,7 @@ def import_(
     path: Annotated[str, typer.Argument(help="A folder of LoRAs, or Civitai .json, .jsonl or .jsonl.gz.")],
     as_json: Json = False,
 ) -> None:
-    """Read adapters into the store. Nothing is copied; run it again whenever the folder changes."""
+    """Read adapters into the store. No file is copied. Run it again when the folder changes."""
     with opened() as stylus:
         summary = stylus.import_adapters(path)
     if as_json:
@@ -100,7 +108,7 @@ def search(
     limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
     as_json: Json = False,
 ) -> None:
-    """Find adapters; p is the estimated probability that the adapter is right."""
+    """Find adapters, each with the estimated chance that it is right."""
     with opened(family=family, base=base, profile=profile, installed_only=installed) as stylus:
         found = stylus.search(text, kind=kind, limit=limit)
     if as_json:
@@ -114,10 +122,12 @@ def search(
 def index(
     family: Family = None,
     check: Annotated[bool, typer.Option("--check", help="Compare the index with the adapters' cards.")] = False,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build the index anew from the cards.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Delete the index and build it again from the cards.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check or rebuild the search index; else build what keeps search fast from 100,000 adapters of a family on."""
+    """Check or rebuild the search index. Without an option, build the vector index for a family of 100,000 adapters."""
     with opened(family=family) as stylus:
         if rebuild:
             stylus.rebuild_index()
@@ -134,7 +144,7 @@ def index(
 
 
 def show_audit(audit: Audit, as_json: bool) -> None:
-    """Print what an audit of the index found; exit as if something were missing when the index is not sound."""
+    """Print an audit of the index. Exit as for `Unavailable` when the index is not sound."""
     from stylus_gen.doors.tables import plain
 
     if as_json:
@@ -144,19 +154,19 @@ def show_audit(audit: Audit, as_json: bool) -> None:
         state = f"the search index holds {audit.documents:,} documents"
         show(plain(f"{state} and agrees with the cards" if audit.sound else f"{state}; {faults}"))
         if audit.waiting:
-            show(plain(f"{audit.waiting:,} changed files are not indexed yet: the next import does it"))
+            show(plain(f"{audit.waiting:,} changed files are not indexed yet; the next import indexes them"))
         if not audit.sound:
-            show(plain("build it anew: stylus index --rebuild"))
+            show(plain("build it again: stylus index --rebuild"))
     if not audit.sound:
         raise typer.Exit(outcome_of(Unavailable).exit_code)
 
 
 @app.command("show")
 def show_(
-    adapter: Annotated[str, typer.Argument(help="Its name, id, or any hash of its file.")],
+    adapter: Annotated[str, typer.Argument(help="Name, id, or any hash of its file.")],
     as_json: Json = False,
 ) -> None:
-    """Show everything known of one adapter, and who said it."""
+    """Show everything that is known about one adapter, and from which source."""
     with opened() as stylus:
         card = stylus.card(adapter)
     if as_json:
@@ -182,14 +192,14 @@ def plan(
     profile: Profile = None,
     nsfw_level: Level = None,
     installed: Installed = None,
-    thread: Annotated[str | None, typer.Option(help="Keep it under this name, for `stylus revise`.")] = None,
-    approve: Annotated[bool, typer.Option(help="Draw the thread only when `stylus revise` accepted it.")] = False,
+    thread: Annotated[str | None, typer.Option(help="Keep the plan under this name, for `stylus revise`.")] = None,
+    approve: Annotated[bool, typer.Option(help="Require `stylus revise NAME accept` before drawing.")] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Choose adapters, weights and masks for a prompt, and say why."""
+    """Choose adapters, weights and masks for a prompt, with reasons."""
     if approve and not thread:
-        raise BadRequest("--approve waits for an answer to a thread: name one with --thread NAME")
+        raise BadRequest("--approve needs a thread to wait in: name one with --thread NAME")
     who = {"family": family, "base": base, "model": model, "profile": profile, "nsfw_level": nsfw_level}
     wishes: dict[str, Any] = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
     with opened(**who, installed_only=installed) as stylus:
@@ -201,8 +211,10 @@ def plan(
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)] = "",
-    plan: Annotated[Path | None, typer.Option(help="Draw this plan instead of a prompt.", show_default=False)] = None,
-    thread: Annotated[str | None, typer.Option(help="Draw this thread's plan.", show_default=False)] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="Draw the plan in this file instead of a prompt.", show_default=False)
+    ] = None,
+    thread: Annotated[str | None, typer.Option(help="Draw the plan of this thread.", show_default=False)] = None,
     images: Images = 1,
     seed: Seed = None,
     negative: Negative = "",
@@ -210,31 +222,33 @@ def generate(
     ban: Bans = None,
     max_adapters: Most = None,
     diversity: Diversity = None,
-    control: Annotated[bool, typer.Option(help="Also draw each seed without adapters.")] = False,
+    control: Annotated[
+        bool, typer.Option(help="Also draw every picture without adapters, from the same seed.")
+    ] = False,
     family: Family = None,
     base: Base = None,
     model: Model = None,
     profile: Profile = None,
     nsfw_level: Level = None,
-    steps: Annotated[int | None, typer.Option(show_default=False)] = None,
-    guidance: Annotated[float | None, typer.Option(show_default=False)] = None,
-    width: Annotated[int | None, typer.Option(show_default=False)] = None,
-    height: Annotated[int | None, typer.Option(show_default=False)] = None,
-    scheduler: Annotated[str | None, typer.Option(show_default=False)] = None,
-    device: Annotated[str | None, typer.Option(show_default=False)] = None,
-    dtype: Annotated[str | None, typer.Option(show_default=False)] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", show_default=False)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale.", show_default=False)] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels.", show_default=False)] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.", show_default=False)] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Sampler; the base's if not given.", show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu.", show_default=False)] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.", show_default=False)] = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a prompt, or a plan, with adapters that are here. Run it again to go on after an interruption."""
+    """Draw a prompt or a plan. After an interruption, run it again: finished pictures are kept."""
     if sum(map(bool, (prompt, plan, thread))) != 1:
         raise BadRequest("give one of: a prompt, --plan FILE, --thread NAME")
     wishes: dict[str, Any] = {"pinned": pin, "banned": ban, "max_adapters": max_adapters, "diversity": diversity}
     given = (negative, seed, profile, nsfw_level, *wishes.values())
     if not prompt and (images != 1 or any(value not in (None, "", []) for value in given)):
         raise BadRequest(
-            "--images, --seed, --negative, --pin, --ban, --max-adapters, --diversity, --profile and --nsfw-level are a "
-            "prompt's; a plan or thread holds its own: revise it"
+            "--images, --seed, --negative, --pin, --ban, --max-adapters, --diversity, --profile and --nsfw-level go "
+            "with a prompt; a plan or thread has its own values: revise it"
         )
     drawing = {"steps": steps, "guidance": guidance, "width": width, "height": height, "scheduler": scheduler}
     who = {"family": family, "base": base, "model": model, "profile": profile, "nsfw_level": nsfw_level}
@@ -247,10 +261,10 @@ def generate(
             chosen = stylus.plan(prompt, images=images, seed=seed, negative_prompt=negative, **wishes)
         result = stylus.generate(chosen, control=control)
     notes = list(dict.fromkeys(note for recipe in result.recipes for note in recipe.warnings))
-    said = {"warnings": notes}
+    warnings = {"warnings": notes}
     if as_json:
         return show_json(
-            {"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]} | said
+            {"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]} | warnings
         )
     from stylus_gen.doors.tables import plain, plan_tables
 
@@ -264,7 +278,7 @@ def replay(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Make a picture again from the recipe inside it, bit for bit on the same machine."""
+    """Draw a picture again from the recipe inside it: the same bits on the same machine."""
     with opened(base=base, outputs=out) as stylus:
         again = stylus.replay(picture)
     if as_json:
@@ -284,13 +298,13 @@ def replay(
 
 @app.command()
 def check(
-    recipe: Annotated[str, typer.Argument(help="A plan's file, a PNG, or a prompt with <lora:name:weight> tags.")],
+    recipe: Annotated[str, typer.Argument(help="A plan file, a PNG, or a prompt with <lora:name:weight> tags.")],
     family: Family = None,
     base: Base = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
-    """Say of a recipe made by hand what a plan would be told: family, licence, triggers, strength, clashes."""
+    """Check a recipe made by hand: family, licence, trigger words, strength, clashes."""
     with opened(family=family, base=base, profile=profile) as stylus:
         report = stylus.check(recipe)
     if as_json:
@@ -310,7 +324,7 @@ def revise(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Change a thread's plan by a line, or accept it."""
+    """Change the plan of a thread with one line of text, or accept it."""
     with opened() as stylus:
         made = stylus.revise(thread, line)
     show_plan(made, out, as_json)
@@ -318,7 +332,7 @@ def revise(
 
 @app.command()
 def doctor(base: Base = None, model: Model = None, family: Family = None, as_json: Json = False) -> None:
-    """Say what is configured, what is missing and how to get it."""
+    """Show what is configured, what is missing and how to get it."""
     from stylus_gen.doctor import diagnose
 
     with opened(base=base, model=model, family=family) as stylus:
@@ -335,7 +349,7 @@ def doctor(base: Base = None, model: Model = None, family: Family = None, as_jso
 
 @app.command()
 def demo(out: Out = None, as_json: Json = False) -> None:
-    """Plan and draw five prompts on the small world, without and with adapters."""
+    """Plan five prompts on the small world and draw them without and with adapters."""
     from stylus_gen.demo import run_demo
     from stylus_gen.doors.tables import plain, plan_tables
 
@@ -349,7 +363,7 @@ def demo(out: Out = None, as_json: Json = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; known errors become one sentence and an exit code."""
+    """Run the command line. A known error is printed as one sentence and sets the exit code."""
     try:
         app(args=[_utf8(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
     except StylusError as error:
@@ -357,17 +371,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(outcome_of(type(error)).exit_code) from None
     except SystemExit as stopped:  # typer turns Ctrl-C into this
         if stopped.code == INTERRUPTED:
-            complain("stopped; what was done is kept, run the same command to go on")
+            complain("stopped; finished work is kept. Run the same command again to continue")
         raise
 
 
 def _utf8(argument: str) -> str:
-    """Give an argument back. Raises BadRequest where its bytes are no UTF-8; Python makes lone surrogates of them."""
+    """Check that an argument is UTF-8; Python turns other bytes into lone surrogates. Raises BadRequest."""
     try:
         argument.encode()
     except UnicodeEncodeError:
         shown = argument.encode(errors="replace").decode()[:60]
-        raise BadRequest(f"the argument {shown!r} holds bytes that are no text in UTF-8; remove them") from None
+        raise BadRequest(f"the argument {shown!r} holds bytes that are not UTF-8; remove them") from None
     return argument
 
 

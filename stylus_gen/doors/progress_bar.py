@@ -38,7 +38,7 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def amount_of(done: int, total: int) -> str:
-    """Say how much of a total is done: in bytes where it counts bytes."""
+    """Format how much of a total is done, with units if it counts bytes."""
     if not isinstance(total, Bytes):
         return f"{done:,}/{total:,}"
     unit, size = next(((unit, size) for unit, size in UNITS if total >= size), ("B", 1))

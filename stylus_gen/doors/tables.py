@@ -1,6 +1,6 @@
-"""What people see in a terminal: plans, candidates, cards and summaries as tables.
+"""Tables for the terminal: plans, candidates, cards and summaries.
 
-Names and descriptions come from strangers: everything is printed as `Text`, never as markup.
+Names and descriptions are untrusted: everything is printed as `Text`, never as markup.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stylus_gen.tools.percent import percent
 from stylus_gen.tools.plan import Assignment, Candidate, Plan
 from stylus_gen.tools.text import printable
 
-REFUSED = 5  # refusals shown, those that came closest
+REFUSED = 5  # refusals shown, the closest ones
 WHOLE = "(whole prompt)"
 
 
@@ -39,7 +39,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def plan_tables(plan: Plan) -> Group:
-    """Show a plan: what each concept got and why, what was refused and why, and what will be drawn."""
+    """Show a plan: the adapter for each concept, the refusals, the reasons, and the final prompt."""
     texts = {c.id: c.text for c in plan.concepts}
     uncovered = [texts[c] for c in plan.coverage.uncovered]
     if not (uncovered or plan.assignments):
@@ -79,7 +79,7 @@ def _assigned(concept: str, a: Assignment) -> tuple[str, ...]:
 
 
 def import_table(summary: ImportSummary) -> Group:
-    """Show what an import took, and what it could not, by reason."""
+    """Show what an import took, and its problems grouped by reason."""
     counts = ["taken", "updated", "merged", "unchanged", "retired", "skipped", "seconds"]
     row = [getattr(summary, name) for name in counts[:-1]] + [f"{summary.seconds:.1f}"]
     parts: list[RenderableType] = [table("imported", counts, [row])]
@@ -122,7 +122,7 @@ def candidate_table(query: str, candidates: Sequence[Candidate]) -> Table:
 
 
 def card_table(card: Card) -> Table:
-    """Show everything known of one adapter, and who said it."""
+    """Show everything that is known about one adapter, with the source of each field."""
     fields = card.model_dump(exclude={"provenance", "examples", "description"}, exclude_defaults=True)
     rows = [(name, _words(value), card.provenance.get(name, "")) for name, value in fields.items()]
     rows.append(("description", card.description[:500], card.provenance.get("description", "")))
@@ -131,7 +131,7 @@ def card_table(card: Card) -> Table:
 
 
 def _words(value: object) -> str:
-    """Write a field's value as a person would: what is listed with commas, groups apart."""
+    """Write a field's value for people: lists with commas, groups separated."""
     if isinstance(value, dict):
         return "; ".join(f"{name}: {_words(part)}" for name, part in value.items())
     if isinstance(value, frozenset):

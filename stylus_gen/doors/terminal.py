@@ -1,4 +1,4 @@
-"""What all commands share: their common options, an open `Stylus`, printing for people and for programs."""
+"""What all commands share: common options, opening a `Stylus`, printing tables and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Model = Annotated[str | None, typer.Option(help="offline, openai:NAME or litellm:NAME.", show_default=False)]
 
 MOST = 1500
-"""Characters of an error that are printed: its beginning says what is wrong, its end what to do."""
+"""Most characters of an error that are printed. Its beginning says what is wrong, its end what to do."""
 
 
 def show(*parts: RenderableType) -> None:
@@ -33,17 +33,17 @@ def show(*parts: RenderableType) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print one JSON object on one line; what could command a terminal is written as an escape."""
+    """Print one JSON object on one line, with characters that a terminal would obey as escapes."""
     print(escape(json.dumps(value, ensure_ascii=False)))
 
 
 def escape(text: str) -> str:
-    """Write what is not printable as JSON's ``\\u…``; no other reader of JSON sees a difference."""
+    """Write characters that are not printable as JSON's ``\\u…``, which JSON readers take as the same text."""
     return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def complain(message: str) -> None:
-    """Print one sentence on standard error; what it quotes may come from a stranger, and may be long."""
+    """Print one sentence on standard error. It may quote long text from outside."""
     said = printable(message)
     said = said if len(said) <= MOST else f"{said[: MOST - 300]} … {said[-300:]}"
     print(f"stylus: {said}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`stylus eval …`: the measurements as commands. With ``--json`` the last line printed is one object."""
+"""`stylus eval …`: one command for each measurement. With ``--json`` the last line printed is one object."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import typer
 from stylus_gen.doors.progress_bar import progress_bar
 from stylus_gen.doors.terminal import Json, Model, opened, show, show_json
 
-app = typer.Typer(help="Measure it, on your own prompts and adapters too.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure search, plans and pictures, also on your own prompts and adapters.", no_args_is_help=True
+)
 
 Adapters = Annotated[Path, typer.Option(help="Civitai model objects: .jsonl.gz, .jsonl or .json.")]
-Gold = Annotated[Path, typer.Option(help="Prompts with the adapters used, one JSON object a line.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many prompts.", show_default=False)]
+Gold = Annotated[Path, typer.Option(help="Prompts with the adapters that were used, one JSON object per line.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N prompts.", show_default=False)]
 
 
 def show_report(title: str, report: Mapping[str, Any], as_json: bool) -> None:
-    """Print a report: one row a figure, or one JSON object."""
+    """Print a report: one row for each figure, or one JSON object."""
     if as_json:
         return show_json(report)
     from stylus_gen.doors.tables import table
@@ -41,12 +43,12 @@ def retrieval(
     adapters: Adapters,
     gold: Gold,
     without_triggers: Annotated[
-        bool, typer.Option(help="Only the figures without trigger words; --json has both.")
+        bool, typer.Option(help="Show only the figures without trigger words; --json has both.")
     ] = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """How often search finds the adapter that was really used; in a throw-away database."""
+    """Measure how often search finds the adapter that was used. Runs in a temporary database."""
     from stylus_gen.eval.retrieval import evaluate_retrieval
     from stylus_gen.tools.search.embed import minilm
 
@@ -59,7 +61,7 @@ def retrieval(
 
 @app.command()
 def composer(adapters: Adapters, gold: Gold, model: Model = None, limit: Limit = None, as_json: Json = False) -> None:
-    """How often plans hold the adapter that was really used, and what they break; in a throw-away database."""
+    """Measure how often plans hold the adapter that was used, and check their rules. Runs in a temporary database."""
     from stylus_gen.eval.composer import evaluate_composer
 
     with opened(model=model) as stylus:
@@ -77,13 +79,15 @@ def composer(adapters: Adapters, gold: Gold, model: Model = None, limit: Limit =
 
 @app.command()
 def world(
-    seeds: Annotated[int, typer.Option(min=1, help="Pictures of every prompt in every arm.")] = 2,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the sheet and the JSON go.")] = Path("outputs"),
+    seeds: Annotated[int, typer.Option(min=1, help="Pictures for each prompt in each arm.")] = 2,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the contact sheet and the JSON.")] = Path(
+        "outputs"
+    ),
     as_json: Json = False,
 ) -> None:
-    """Whether the adapters that Stylus chooses make the small world's pictures better; writes a contact sheet.
+    """Measure whether the chosen adapters improve the small world's pictures, and write a contact sheet.
 
-    In a throw-away database. Pictures are kept: run it again to go on after an interruption.
+    Runs in a temporary database. Finished pictures are kept: after an interruption, run it again.
     """
     from stylus_gen.eval.gold import throw_away_database
     from stylus_gen.eval.world import evaluate_world

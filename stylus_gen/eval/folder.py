@@ -1,4 +1,4 @@
-"""A throw-away folder that does not outlive its process: a signal ends it in order, and the next start sweeps."""
+"""A temporary folder. It is deleted on exit and on a signal; after a kill, the next start deletes it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def sweep() -> None:
-    """End the servers and delete the folders that killed processes of this user left behind."""
+    """Stop the servers and delete the folders that killed processes of this user left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another process sweeps as well, or it is somebody else's
             if not folder.is_symlink() and folder.stat().st_uid == os.getuid() and _is_left(folder):
@@ -67,7 +67,7 @@ def sweep() -> None:
 
 
 def _is_left(folder: Path) -> bool:
-    """Tell whether nobody holds the folder's lock; one without a lock is just being made, or not ours."""
+    """Tell whether no process holds the folder's lock. A folder without a lock is being made, or is not ours."""
     with (folder / _OWNER).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
