@@ -1,4 +1,4 @@
-"""A real Postgres for the tests, started once; every test that asks for ``db`` gets a migrated database of its own."""
+"""Fixtures of all tests: a real Postgres, started once, with a migrated database for each test; a tiny base model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -14,6 +15,9 @@ from psycopg.conninfo import make_conninfo
 from pytest_socket import socket_allow_hosts
 
 from stylus_gen.tools.store.database import Database, open_database, start_server
+
+if TYPE_CHECKING:
+    from stylus_gen.tools.generate import Pipeline
 
 _NUMBERS = itertools.count()
 
@@ -55,3 +59,32 @@ def db(database_url: str, tmp_path: Path) -> Iterator[Database]:
     """A fresh, migrated, empty database."""
     with open_database(database_url, tmp_path) as database:
         yield database
+
+
+@pytest.fixture
+def no_remote_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no model beyond this machine be opened."""
+    monkeypatch.setattr("stylus_gen.agent.model.chat_model.remote_allowed", False)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Stable Diffusion."""
+    from tests.fixtures import tiny  # imports torch
+
+    return tiny.save_tiny_sd(tmp_path_factory.mktemp("base") / "sd")
+
+
+@pytest.fixture(scope="session")
+def opened(folder: Path) -> Pipeline:
+    """The same, loaded once."""
+    from stylus_gen.tools.generate import load_base
+
+    return load_base(str(folder))
+
+
+@pytest.fixture
+def pipeline(opened: Pipeline) -> Iterator[Pipeline]:
+    """The same, with its weights restored afterwards."""
+    with opened.restored():
+        yield opened

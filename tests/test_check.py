@@ -11,7 +11,7 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.check import CheckReport, check_recipe, uses_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Policy
-from tests.test_agent import CARDS, Shelf, ask
+from tests.fixtures.cards import CARDS, Cards, ask
 
 
 def find(name: str) -> Card | None:
@@ -111,7 +111,7 @@ def test_a_recipe_is_checked_against_the_policy() -> None:
 def test_our_own_plans_pass() -> None:
     from stylus_gen.agent.graph import plan_prompt
 
-    plan = plan_prompt(ask(), Shelf().context())
+    plan = plan_prompt(ask(), Cards().context())
     report = check_recipe(plan.final_prompt, uses_of(plan), find, family="sd15", policy=plan.policy)
     assert report.findings == ()
 

@@ -11,7 +11,7 @@ import pytest
 from stylus_gen.tools.ingest.text import plain_text
 from stylus_gen.tools.store.adapters import count_cards, get_card
 from stylus_gen.tools.store.database import Database
-from tests.loras import SHA, file, model, run, take, take_all, version, write
+from tests.fixtures.loras import SHA, file, model, run, take, take_all, version, write
 
 
 def test_a_model_object_becomes_a_card(db: Database, tmp_path: Path) -> None:

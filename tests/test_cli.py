@@ -13,8 +13,8 @@ import pytest
 
 from stylus_gen.doors.cli import main
 from stylus_gen.tools.search.audit import Audit
-from tests.catalogue import model, write_catalogue
-from tests.disk import full_disk
+from tests.fixtures.catalogue import model, write_catalogue
+from tests.fixtures.disk import full_disk
 
 
 class Done(NamedTuple):

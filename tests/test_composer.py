@@ -17,7 +17,7 @@ from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.plan import Policy, Tokens
 from stylus_gen.tools.search.embed import minilm
 from stylus_gen.tools.store.database import Database
-from tests.catalogue import write_catalogue
+from tests.fixtures.catalogue import write_catalogue
 
 GOLD = [
     Prompt("1girl, wanostyle, standing", "1girl, standing", {"civitai-1": 0.7}),

@@ -22,7 +22,7 @@ from stylus_gen.eval.retrieval import evaluate_retrieval, language_of
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_cards
-from tests.catalogue import MODELS, write_catalogue
+from tests.fixtures.catalogue import MODELS, write_catalogue
 
 NOTHING = Embedder("nothing", 2, lambda texts: np.tile(np.array([1, 0], np.float32), (len(texts), 1)))
 

@@ -10,7 +10,7 @@ import pytest
 
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.file import make_folder, write_whole
-from tests.disk import full_disk
+from tests.fixtures.disk import full_disk
 
 
 def test_a_file_is_written_whole_and_keeps_its_permissions(tmp_path: Path) -> None:

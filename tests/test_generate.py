@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 
@@ -17,7 +16,8 @@ from stylus_gen.tools.diffusion.schedulers import SCHEDULERS
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.generate import Limits, Pipeline, RenderSettings, generate, load_base, render_settings, replay
 from stylus_gen.tools.plan import Assignment, Concept, Plan, PlannerInfo, Verdict
-from tests.disk import full_disk
+from tests.fixtures import tiny
+from tests.fixtures.disk import full_disk
 
 QUICK = RenderSettings(steps=2)
 

@@ -25,7 +25,7 @@ from stylus_gen.tools.search.index import index_cards, rebuild_index, renew_inde
 from stylus_gen.tools.search.words import key_of
 from stylus_gen.tools.store.adapters import count_stale
 from stylus_gen.tools.store.database import Database
-from tests.catalogue import MODELS, model, write_catalogue
+from tests.fixtures.catalogue import MODELS, model, write_catalogue
 from tests.test_search import letters, names, stock
 
 WORDS = ["cat", "bat", "zelphira", "wano style", "styles", "mistyforest", "kimonodx, obi", "カタカナ文字"]

@@ -18,7 +18,7 @@ from stylus_gen.tools.search import search_adapters
 from stylus_gen.tools.stem import is_generic_name
 from stylus_gen.tools.store.adapters import count_cards, count_stale, get_card, path_of
 from stylus_gen.tools.store.database import Database
-from tests.loras import LETTERS, SHA, adapter, file, model, run, sha256, version, write
+from tests.fixtures.loras import LETTERS, SHA, adapter, file, model, run, sha256, version, write
 
 
 def test_a_file_alone_is_read_by_its_header(db: Database, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from stylus_gen.agent.model.chat_model import open_planner
 from stylus_gen.agent.request import Budget
 from stylus_gen.agent.state import Mode
 from stylus_gen.eval.composer import broken_rules
-from tests.test_agent import Shelf, ask
+from tests.fixtures.cards import Cards, ask
 
 pytestmark = pytest.mark.skipif(not os.environ.get("STYLUS_TEST_LLAMA"), reason="opt-in: set STYLUS_TEST_LLAMA=1")
 
@@ -54,7 +54,7 @@ def url() -> Iterator[str]:
 def test_the_plan_of_a_weak_model_on_a_real_server_is_valid(url: str, mode: Mode) -> None:
     modes = {f"openai:smollm {url}": mode}
     planner = open_planner("openai:smollm", base_url=url, modes=modes)
-    plan = plan_prompt(ask(budget=Budget(seconds=300)), Shelf().context(planner))
+    plan = plan_prompt(ask(budget=Budget(seconds=300)), Cards().context(planner))
     print(f"\n{mode}: {plan.planner}, {plan.tokens}, {plan.timings_ms}, {plan.warnings}")
     assert list(broken_rules(plan, max_adapters=4)) == []
     assert plan.planner.name.startswith("openai:smollm")

@@ -30,7 +30,7 @@ from stylus_gen.tools.search.recall import filters
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.store.adapters import get_card, get_cards, upsert_cards
 from stylus_gen.tools.store.database import Database
-from tests.catalogue import MODELS, model, write_catalogue
+from tests.fixtures.catalogue import MODELS, model, write_catalogue
 
 
 def letters(dim: int = 26) -> Embedder:

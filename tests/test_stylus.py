@@ -13,7 +13,7 @@ import pytest
 from stylus_gen import Budget, Policy, RenderSettings, Stylus
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.search.embed import _load, minilm
-from tests.catalogue import write_catalogue
+from tests.fixtures.catalogue import write_catalogue
 
 THREADS = 16
 

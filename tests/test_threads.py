@@ -21,11 +21,11 @@ from stylus_gen.agent.threads.edit import Accept, Add, Ban, Count, Drop, Edit, P
 from stylus_gen.agent.threads.thread import Threads, revise_plan
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import Budget, Plan, Policy
-from tests.chat_server import Turn, chat_server, message, status
-from tests.test_agent import Shelf, ask, names
+from tests.fixtures.cards import Cards, ask, names
+from tests.fixtures.chat_server import Turn, chat_server, message, status
 
 ROOT = Path(__file__).parent.parent
-SHELF = Shelf()
+SHELF = Cards()
 CONTEXT = SHELF.context()
 
 
@@ -225,7 +225,7 @@ def saver(database_url: str) -> Iterator[PostgresSaver]:
 def test_a_thread_waits_and_goes_on_in_another_process(saver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
     shown = Threads(saver, CONTEXT).plan("t1", ask(), approve=True)
-    elsewhere = Threads(saver, Shelf().context())  # nothing is shared but the database and the id
+    elsewhere = Threads(saver, Cards().context())  # nothing is shared but the database and the id
     assert elsewhere.waits("t1")
     assert elsewhere.read("t1") == shown
     dropped = elsewhere.answer("t1", Drop(adapter="Snow"))
@@ -242,7 +242,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.rows import dict_row
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.threads.thread import Threads, revise_plan
-from tests.test_agent import Shelf, ask
+from tests.fixtures.cards import Cards, ask
 
 url, moment = sys.argv[1:]
 
@@ -250,16 +250,16 @@ def wait():
     print("ready", flush=True)
     time.sleep(60)
 
-class Stuck(Shelf):
+class Stuck(Cards):
     def search(self, *args):
         while "request" not in saver.get_tuple({"configurable": {"thread_id": "t1"}}).checkpoint["channel_values"]:
             pass  # written down in a thread of its own
         wait()
 
 with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
-    shelf = Stuck() if moment == "planning" else Shelf()
+    cards = Stuck() if moment == "planning" else Cards()
     saver = PostgresSaver(conn)
-    Threads(saver, shelf.context()).plan("t1", ask(images=2), approve=True)
+    Threads(saver, cards.context()).plan("t1", ask(images=2), approve=True)
     wait()
 """
 
