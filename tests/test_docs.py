@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -11,7 +12,9 @@ from typer.main import get_command
 from stylus_gen.doors.cli import app
 from stylus_gen.settings import Settings
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 
 
 def blocks(language: str) -> list[str]:
@@ -32,17 +35,36 @@ def test_the_python_in_the_readme_runs_on_a_fresh_machine(
     assert len(result.recipes) == 4  # type: ignore[attr-defined]
 
 
-def test_every_command_and_option_in_the_readme_exists() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    said = [line for block in blocks("console") for line in block.splitlines() if "stylus " in line]
+def commands_said(text: str) -> list[str]:
+    """List the `stylus …` lines of a page: in its console blocks, its tables and its sentences."""
+    lines = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    said = [words for line in lines for words in re.findall(r"(?:^\$ |&& )(?:\S*/)?stylus ([a-z].*)", line)]
+    return said + re.findall(r"`stylus ([a-z][^`]*)`", text)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_command_and_option_in_the_documents_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    said = commands_said(text)
     assert said
     for line in said:
-        for words in re.findall(r"(?:^|\s)stylus ([a-z].*)", line):
-            name, *rest = words.split()
-            known = {option for parameter in commands[name].params for option in parameter.opts}
-            assert {word for word in rest if word.startswith("--")} <= known, line
-    for name in re.findall(r"\| `stylus (\w+)", README):
-        assert name in commands
+        name, *rest = line.split("#")[0].split()
+        command = COMMANDS[name]
+        if getattr(command, "commands", None) and rest and rest[0] in command.commands:
+            command = command.commands[rest.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= known, line
+    every = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    spoken = re.findall(r"`(--[a-z-]+)[^`]*`", text)
+    assert set(spoken) <= every
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_in_the_documents_exists(page: str) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    said = re.findall(r"(?:^\$ |`)make ([a-z]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert said
+    assert set(said) <= set(targets)
 
 
 def test_every_setting_in_the_readme_exists() -> None:
@@ -53,4 +75,4 @@ def test_every_setting_in_the_readme_exists() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    assert set(re.findall(r"\| `stylus (\w+)", README)) >= set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"\| `stylus (\w+)", README)) >= set(COMMANDS)

@@ -1,11 +1,13 @@
-"""The house keeps its shape: floors, sizes, start-up, packaging."""
+"""The layout: imports point down and make no circle, files stay small, start-up is light, the package is whole."""
 
 from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -57,6 +59,55 @@ def test_adapter_files_know_no_pipelines(path: Path) -> None:
     names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     assert not [name for name in names if name.startswith(("diffusers", "stylus_gen.tools.diffusion"))]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("stylus_gen", *parts[parts[0] == "stylus_gen" :])).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imported(path: Path) -> set[str]:
+    """List our modules that a module imports when it is loaded: not in a function, not for types alone."""
+    found: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else node.module for name in names}
+        todo += ast.iter_child_nodes(node)
+    return found & MODULES.keys()
+
+
+def test_imports_make_no_circle() -> None:
+    left = {module: imported(path) - {module} for module, path in MODULES.items()}
+    while free := [module for module, needs in left.items() if not needs & left.keys()]:
+        for module in free:
+            del left[module]
+    assert left == {}
+
+
+def test_every_folder_of_code_is_a_package_that_is_installed() -> None:
+    folders = {path.parent for path in FILES} | {ROOT / "sql", ROOT / "prompts"}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    assert sorted(packages) == sorted(module_of(folder / "__init__.py") for folder in folders)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_path_in_the_documents_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in "._")
+    paths = re.findall(rf"`((?:{folders})/[\w./]*)`", text) + re.findall(r"\]\(([\w./]+)\)", text)
+    assert len(paths) > 5
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize(
