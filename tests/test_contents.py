@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import loras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -11,6 +10,7 @@ from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.lora.contents import require_adapter
 from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.store.database import Database
+from tests.fixtures import loras
 
 MODULE = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 KOHYA = "lora_unet_" + MODULE.replace(".", "_")

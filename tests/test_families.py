@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import loras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -13,6 +12,7 @@ from stylus_gen.tools.lora.family import family_of_tensors, sniff_family
 from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.store.adapters import get_card
 from stylus_gen.tools.store.database import Database
+from tests.fixtures import loras
 
 Module = tuple[str, int, int]  # its name, features in, features out
 
