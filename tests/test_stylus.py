@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from stylus_gen import Budget, Policy, RenderSettings, Stylus
-from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.errors import BadRequest, PolicyRefused, Unavailable
 from stylus_gen.tools.search.embed import _load, minilm
 from tests.fixtures.catalogue import write_catalogue
+from tests.fixtures.loras import adapter, sha256
 
 THREADS = 16
 
@@ -101,3 +102,49 @@ def test_a_call_s_own_render_settings_and_progress_count_before_the_settings(dat
     assert (chosen.settings.steps, chosen.settings.guidance) == (3, 3.0)
     assert mine
     assert not other
+
+
+BLUE = {"ss_output_name": "blue_vase", "ss_base_model_version": "sd_v1"}
+
+
+@pytest.fixture
+def with_ghost(database_url: str, tmp_path: Path) -> Iterator[tuple[Stylus, str, str]]:
+    """A catalogue after "blue_vase" was trained again and renamed; the ids of the retired and the live adapter."""
+    path = adapter(tmp_path / "g" / "blue_vase.safetensors", BLUE)
+    with Stylus(database_url=database_url, family="sd15") as stylus:
+        stylus.import_adapters(tmp_path / "g")
+        old = sha256(path)
+        adapter(path, BLUE, fill=1)
+        stylus.import_adapters(tmp_path / "g")
+        new = path.rename(path.with_name("teal_vase.safetensors"))
+        stylus.import_adapters(tmp_path / "g")
+        yield stylus, old, sha256(new)
+
+
+@pytest.mark.parametrize("name", ["blue_vase", "Blue_Vase", "blue_vase.safetensors", "g/blue_vase", "teal_vase"])
+def test_a_live_adapter_wins_a_name_over_a_retired_one(with_ghost: tuple[Stylus, str, str], name: str) -> None:
+    stylus, _, live = with_ghost
+    assert stylus.card(name).id == live
+    assert [a.adapter_id for a in stylus.plan("a table", pinned=name).assignments] == [live]
+    assert stylus.plan("a table", pinned=name, policy=Policy(installed_only=True)).assignments
+
+
+def test_a_retired_adapter_is_shown_but_cannot_be_pinned(with_ghost: tuple[Stylus, str, str]) -> None:
+    stylus, old, live = with_ghost
+    assert (stylus.card(old).retired, stylus.card(live).retired) == (True, False)
+    for policy in (Policy(), Policy(installed_only=True)):
+        with pytest.raises(BadRequest, match="'blue_vase' .* is pinned, but its file was deleted or replaced"):
+            stylus.plan("a table", pinned=old, policy=policy)
+
+
+def test_only_an_adapter_with_a_file_can_be_pinned_among_installed_ones(database_url: str, tmp_path: Path) -> None:
+    path = adapter(tmp_path / "loras" / "vase.safetensors", BLUE)
+    with Stylus(database_url=database_url, family="sd15", installed_only=True) as stylus:
+        stylus.import_adapters(write_catalogue(tmp_path))
+        stylus.import_adapters(tmp_path / "loras")
+        assert stylus.plan("a table", pinned="vase").assignments
+        path.unlink()
+        for name in ("vase", "Misty Forest"):
+            with pytest.raises(PolicyRefused, match="is pinned, but its file is not on this machine"):
+                stylus.plan("a table", pinned=name)
+            assert stylus.plan("a table", pinned=name, policy=Policy()).assignments

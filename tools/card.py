@@ -88,6 +88,7 @@ class Card(BaseModel):
     file_name: str = ""
     file_size: int | None = Field(default=None, description="bytes")
     path: str | None = Field(default=None, description="where it is installed on this machine")
+    retired: bool = Field(default=False, description="its file is gone and no other source lists it: kept as history")
     created_at: str | None = None
     provenance: dict[str, str] = Field(default_factory=dict)
 

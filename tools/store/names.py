@@ -1,7 +1,7 @@
 """Find an adapter by id, hash or its first digits, file name with or without folder, or name.
 
-The best match wins: a whole hash or an exact name before the first digits of a hash, a file name before a title, an
-adapter in use before a retired one.
+The best match wins: an adapter in use before a retired one, then a whole hash or an exact name before the first digits
+of a hash, a file name before a title.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ def find_ids(db: Database, key: str) -> list[str]:
     key = key.strip().encode("utf-8", "replace").decode()
     if not key or "\0" in key:
         return []
+    retired: list[str] = []
     with db.pool.connection() as conn:
         for find, one in FINDERS:
-            if rows := find(conn, key):
-                return [row.id for row in _best(rows, one)]
-    return []
+            rows = find(conn, key)
+            if in_use := [row for row in rows if not row.retired]:
+                return _distinct(in_use, one)
+            retired = retired or _distinct(rows, one)
+    return retired
 
 
-def _best(rows: Rows, one: str) -> Rows:
-    """Prefer files that are not retired; keep the first for each value of the column ``one``."""
-    there = [row for row in rows if not row.retired] or rows
-    return list({getattr(row, one): row for row in reversed(there)}.values())[::-1]
+def _distinct(rows: Rows, one: str) -> list[str]:
+    """List the ids of the first row for each value of the column ``one``."""
+    return [row.id for row in list({getattr(row, one): row for row in reversed(rows)}.values())[::-1]]
 
 
 def _by_id(conn: Connection, key: str) -> Rows:
@@ -62,8 +64,7 @@ def _by_hash(conn: Connection, key: str) -> Rows:
 
 def _by_file(conn: Connection, key: str) -> Rows:
     """Find by file name. A folder before it chooses among the files, if one of them is in such a folder."""
-    path = re.sub(r"\.safetensors$", "", key.replace("\\", "/"), flags=re.IGNORECASE)
-    folder, _, stem = path.rpartition("/")
+    path, folder, stem = _parts(key)
     rows = _find(conn, _STEM, stem)
     if not folder:
         return _installed(rows)
@@ -73,6 +74,18 @@ def _by_file(conn: Connection, key: str) -> Rows:
 
 def _by_name(conn: Connection, key: str) -> Rows:
     return _find(conn, "v.model_key = %(key)s", key) or _find(conn, "lower(m.name) = lower(%(key)s)", key)
+
+
+def _by_title(conn: Connection, key: str) -> Rows:
+    """Find the name of a card by a file name: files are renamed, and the header keeps the name."""
+    return _find(conn, "lower(m.name) = lower(%(key)s)", _parts(key)[2])
+
+
+def _parts(key: str) -> tuple[str, str, str]:
+    """Split a file name: the path without its ending, the folder and the stem."""
+    path = re.sub(r"\.safetensors$", "", key.replace("\\", "/"), flags=re.IGNORECASE)
+    folder, _, stem = path.rpartition("/")
+    return path, folder, stem
 
 
 def _by_digits(conn: Connection, key: str) -> Rows:
@@ -97,6 +110,7 @@ FINDERS = (
     (_by_hash, "id"),
     (_by_file, "model_key"),
     (_by_name, "model_key"),
+    (_by_title, "model_key"),
     (_by_digits, "id"),
 )
 """Tried in this order. The column: rows with different values in it are different adapters."""
