@@ -133,7 +133,7 @@ def test_a_retired_adapter_is_shown_but_cannot_be_pinned(with_ghost: tuple[Stylu
     stylus, old, live = with_ghost
     assert (stylus.card(old).retired, stylus.card(live).retired) == (True, False)
     for policy in (Policy(), Policy(installed_only=True)):
-        with pytest.raises(BadRequest, match="'blue_vase' .* is pinned, but its file was deleted or replaced"):
+        with pytest.raises(BadRequest, match=r"'blue_vase' .* is pinned, but its file was deleted or replaced"):
             stylus.plan("a table", pinned=old, policy=policy)
 
 
