@@ -42,6 +42,21 @@ from stylus_gen.tools.segment import segment_prompt
         ("a penguin --no dog, cat", ["--no dog, cat"]),
         ("I don’t want any dogs, don't make it chibi", ["I don’t want any dogs", "don't make it chibi"]),
         ("a forest, watercolour is what i dont want, rather a pencil drawing", ["watercolour is what i dont want"]),
+        ("a penguin, dog excluded", ["dog excluded"]),
+        ("a penguin; the dog is absent", ["the dog is absent"]),
+        ("a penguin and the dog is missing", ["the dog is missing"]),
+        ("a penguin with the dog left out, dogs and cats are banned", ["the dog left out", "dogs and cats are banned"]),
+        ("a penguin, dog: no, cat: none, hat=0", ["dog: no", "cat: none", "hat=0"]),
+        ("a penguin, -dog, -red hat", ["-dog", "-red hat"]),
+        ("-dog, a penguin", ["-dog"]),
+        ("a penguin sans dog, sans a hat", ["sans dog", "sans a hat"]),
+        ("a penguin, (dog:0), (a cat:-1), [fox:0.0], ((hat:-.5)), scarf::-1", ["(dog:0)", "(a cat:-1)", "[fox:0.0]",
+                                                                               "(hat:-.5)", "scarf::-1"]),
+        ("a non-dog penguin, a no-hat day", ["non-dog", "no-hat"]),
+        ("a penguin with zero dogs, 0 hats", ["zero dogs", "0 hats"]),
+        ("a penguin free from dogs, lacks a hat", ["free from dogs", "lacks a hat"]),
+        ("a dog-free picture, a hat-less fox", ["dog-free", "hat-less"]),
+        ("a dog without a hat, it won't have wings", ["without a hat", "won't have wings"]),
     ],
 )  # fmt: skip
 def test_what_is_negated_ends_with_its_noun_phrases(prompt: str, spans: list[str]) -> None:
@@ -64,6 +79,16 @@ def test_what_is_negated_ends_with_its_noun_phrases(prompt: str, spans: list[str
         "boku no hero academia, koe no katachi, oshi no ko, kimi no na wa",
         "No Game No Life, No Man's Sky, No Face on a bridge, No. 2 type B",
         "without, no, not",
+        "can't have a penguin without a dog, I cannot live without my dog",
+        "a penguin is never seen without a dog, a penguin isn't complete without a dog",
+        "no penguin without a dog, don't draw a penguin unless there is a dog",
+        "nothing except a penguin, no one except batman",
+        "sans undertale, comic sans text, a picture of sans in a hoodie",
+        "zero two, re:zero characters, zero suit samus, mega man zero fans, zero gravity",
+        "(dog:0.5), (cat:1), [fox:0.2], [fox:cat:0.5], <lora:dog:0>, <lora:dog:-1>",
+        "an absent-minded professor, non-binary person, non non biyori, royalty-free, carefree",
+        "- a fox\n- a dog",
+        "-fox\n-dog",
     ],
 )
 def test_turns_of_phrase_and_names_negate_nothing(prompt: str) -> None:
@@ -93,3 +118,4 @@ def test_a_long_prompt_is_read_to_its_end() -> None:
     assert len(negated("no hat, " * 1000)) == 1000
     assert len(negated("not a dog and a cat. " * 500)) == 500
     assert negated("watercolour " * 1000 + "is what i ") == ()
+    assert negated("(a " * 1600 + "a-" * 1600) == ()

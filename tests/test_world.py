@@ -195,6 +195,10 @@ def test_the_shipped_adapters_that_a_prompt_asks_for_are_planned_and_no_other(db
 
     assert planned("a dog and a penguin") == {"Dog", "Penguin"}
     assert planned("a penguin without a dog") == {"Penguin"}
+    for said in ("dog excluded", "the dog is absent", "dog: no", "-dog", "(dog:0)", "[dog:-1]", "zero dogs"):
+        assert planned(f"a penguin, {said}") == {"Penguin"}
+    assert planned("a non-dog penguin") == {"Penguin"}
+    assert planned("can't have a penguin without a dog") == {"Dog", "Penguin"}
     assert planned("a dog, no penguin please") == {"Dog"}
     assert planned("not only a dog but a penguin") == {"Dog", "Penguin"}
     assert planned("anything but a dog") == set()

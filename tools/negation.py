@@ -17,19 +17,22 @@ from stylus_gen.tools.lexicon import is_verb
 _VERBS = (
     "want|need|like|make|use|add|include|have|wear|show|put|draw|give|render|get|look|paint|turn|let|contain|feature|be"
 )
+_NOT = r"(?:(?:do|does|did|should|must|would|can|could|will)(?:\s*not|n['’]?t)|(?:ca|wo)n['’]?t)"
 _CUE = re.compile(
     rf"""(?<![\w'’-])(?:
       (?:any|every)(?:thing|one|body|\s\w+)\s+(?:but|except(?:\s+for)?|other\s+than)
-    | (?:(?:i|we)\s+)?(?:do|does|did|should|must|would|can)(?:\s*not|n['’]?t)(?:\s+(?:ever|really|even))?\s+(?:{_VERBS})
+    | (?:(?:i|we)\s+)?{_NOT}(?:\s+(?:ever|really|even))?\s+(?:{_VERBS})
     | (?:i|we)\s+(?:hate|dislike|can['’]?t\s+stand)
     | (?:is|are|was|were|has|have|had|ai)n['’]?t
     | (?P<not>not) | (?P<never>never) | neither | nor | none\s+of
     | (?P<without>without|w/o) | (?P<except>except(?:ing|\s+for)?) | excluding | exclude | (?P<minus>minus) | lacking
-    | devoid\s+of | free\s+of | avoid(?:ing)? | (?P<swap>instead\s+of|rather\s+than) | (?:leave|leaving)\s+out
+    | lacks | (?P<swap>instead\s+of|rather\s+than) | (?:leave|leaving)\s+out
+    | (?:devoid|absence|lack)\s+of | free\s+(?:of|from) | avoid(?:ing)?
     | (?P<other>other\s+than) | (?:apart|aside)\s+from
     | (?:remove|omit|skip)\s+(?:the|any|all)
-    | (?P<no>no)
-    )(?![\w-])""",
+    | (?P<no>no) | (?P<sans>sans) | (?P<zero>(?<![:/.])(?:zero|0)(?=\s+(?:(?-i:[a-z]\w*[^\Ws]s)|people|(?:wo)?men)\b))
+    )(?![\w-])
+    | (?P<dash>(?<![\w'’-])[-−](?=[^\W\d_]))""",
     re.IGNORECASE | re.VERBOSE,
 )
 # What may follow a cue, or stand before it, and makes it none.
@@ -41,6 +44,7 @@ _FOLLOWED = {
     "never": r"ending|mind|before|again|gonna|without",
     "without": r"(?:a\s+)?(?:doubt|question|fail)|further",
     "except": r"that|when|if|where",
+    "sans": r"undertale|serif|and|papyrus",
     "minus": r"\d",
 }
 _PRECEDED = {
@@ -48,17 +52,44 @@ _PRECEDED = {
     "without": r"with\s+or|not|never",
     "no": r"yes\s+or|say|says",
     "other": r"no|none|nothing",
+    "except": r"nothing|nobody|no\s+one|none",
 }
 # Japanese in Latin letters: after such a word "no" is a particle, as in "koe no katachi".
 _ROMAJI = re.compile(r"(?:(?:[kgsztdnhbpmyrwjf]y?|ch|sh|ts|kk|tt|ss|pp)?[aiueoāīūēō]n?[-']?)+")
 _PORTUGUESE = re.compile(r"\b(?:um|uma|com|em|não|ao)\b")  # there "no" is "in the"
 
-_REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allowed", "dog not included"
+# Twice no is yes: "can't have a penguin without a dog". "In a room without windows" is no second negation of "no hat".
+_WITHOUT = r"(?:without|w/o|unless)(?!\w)"
+_JOINT = r"(?:and|or|nor|but|with)\b"
+_DOUBLE = re.compile(
+    rf"""\b(?:{_NOT}|never|nothing|nobody|no\s+one)\b(?:(?!\b{_JOINT})[^,;.!?|\n]){{1,60}}?\b{_WITHOUT}
+    | (?:\bnot|\b(?:is|are|was|were)n['’]?t|(?:^|(?<=[,;.!?]\s)|(?<=\bis\s)|(?<=\bare\s))no)
+      (?:\s+(?!{_JOINT})[\w'’-]+){{1,3}}?\s+{_WITHOUT}""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_ABSENT = r"(?:excluded|absent|missing|omitted|removed|left\s+out|forbidden|banned|prohibited|unwanted)"
+_CLAUSE_END = r"(?=\s*(?:[,;.!?|\n)\]]|$))"
+_REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allowed", "dog excluded", "dog: no"
     r"\b(?:(?:is|are)\s+(?:what|something)\s+(?:i|we)\s+(?:do\s+not|don['’]?t|never)\s+(?:want|need|like)"
     r"|not\s+(?:wanted|allowed|needed|welcome|included|present|visible|shown)"
-    r"|(?:is|are)\s+(?:forbidden|banned|prohibited|excluded|unwanted))\b",
+    rf"|(?:is|are)\s+(?:{_ABSENT}|gone)|(?<=\s){_ABSENT}{_CLAUSE_END})(?![\w-])"
+    rf"|(?<=\w)\s*(?:[:=]\s*(?:no|none|never|false|off|zero|0)|::\s*-\s*\.?\d[\d.]*)(?=\s*(?:[,;!?|\n]|\.(?!\d)|$))",
     re.IGNORECASE,
 )
+# Where the words before such a refusal begin: "a penguin with the dog left out", "a penguin and the dog is absent".
+_TURN = re.compile(r".*\b(?:with|but|while|where|though)\s+", re.IGNORECASE)
+_TURN_IS = re.compile(r".*\b(?:and|but|while|where|though)\s+", re.IGNORECASE)
+_WEIGHTLESS = re.compile(  # A1111's "(dog:0)", "[dog:-1]"
+    r"[(\[](?:\\.|[^()\[\]<>:\\]){1,200}:{1,2}\s*(?:-\s*(?:\d+\.?\d*|\.\d+)|0*\.?0+|0+\.)\s*[)\]]"
+)
+_AFFIX = re.compile(  # "a non-dog penguin", "a dog-free picture"
+    r"(?<![\w-])(?:(?:non-(?!binary|stop|human|fiction|linear|player|web|existent|standard|traditional)"
+    r"|no-(?!name|one|go|kill|fly|brainer|nonsense|frills|smoking|parking))\w+"
+    r"|(?!royalty|care|hands|scot|duty)(?:\w+-){1,3}(?:free|less))(?![\w-])",
+    re.IGNORECASE,
+)
+_AFFIXES = re.compile(r"(?<!\w)(?:non|no)-|-(?:free|less)(?!\w)", re.IGNORECASE)
 _PARAMETER = re.compile(r"--no\s+(?:(?!--)[^\n])+")  # as Midjourney has it
 _CLAUSE = re.compile(r"[^,;.!?|\n]*$")
 _TOKEN = re.compile(r"[\w'’+&-]+|[^\w\s]")
@@ -75,8 +106,8 @@ def negated(prompt: str) -> tuple[tuple[int, int], ...]:
     A span holds the word that negates: ``without a dog``.
     """
     text = prompt.replace("_", " ")
-    spans = [(_clause_start(text, match.start()), match.end()) for match in _REFUSED.finditer(text)]
-    spans += [match.span() for match in _PARAMETER.finditer(text)]
+    spans = [(_clause_start(text, match), match.end()) for match in _REFUSED.finditer(text)]
+    spans += [match.span() for form in (_PARAMETER, _WEIGHTLESS, _AFFIX) for match in form.finditer(text)]
     spans += [(cue.start(), end) for cue in _cues(text) if (end := _reach(text, cue))]
     apart: list[tuple[int, int]] = []
     for start, end in sorted(spans):
@@ -94,18 +125,25 @@ def affirmed(prompt: str) -> str:
 
 def bare(span: str) -> str:
     """Cut off the words that negate: ``without a dog`` becomes ``a dog``."""
-    return _CUE.sub(" ", span.replace("_", " ")).strip()
+    return _AFFIXES.sub(" ", _CUE.sub(" ", span.replace("_", " "))).strip()
 
 
 def _cues(text: str) -> Iterator[re.Match[str]]:
     foreign = _PORTUGUESE.search(text)
-    yield from (cue for cue in _CUE.finditer(text) if not (cue["no"] and foreign) and _negates(text, cue))
+    double = [match.span() for match in _DOUBLE.finditer(text)]
+    for cue in _CUE.finditer(text):
+        undone = any(start <= cue.start() < end or start < cue.end() <= end for start, end in double)
+        if not undone and not (cue["no"] and foreign) and _negates(text, cue):
+            yield cue
 
 
-def _clause_start(text: str, end: int) -> int:
+def _clause_start(text: str, refusal: re.Match[str]) -> int:
+    end = refusal.start()
     clause = _CLAUSE.search(text, max(0, end - 200), end)
     assert clause
-    return clause.end() - len(clause[0].lstrip())
+    turn = {"is": _TURN_IS, "ar": None}.get(refusal[0][:2].lower(), _TURN)
+    start = match.end() if turn and (match := turn.match(clause[0])) else 0
+    return clause.end() - len(clause[0][start:].lstrip())
 
 
 def _negates(text: str, cue: re.Match[str]) -> bool:
@@ -116,7 +154,25 @@ def _negates(text: str, cue: re.Match[str]) -> bool:
         return False
     if kind in _PRECEDED and re.search(rf"\b(?:{_PRECEDED[kind]})\s+$", before, re.IGNORECASE):
         return False
-    return kind != "no" or _is_english_no(before, after)
+    return kind not in _NAMES or _NAMES[kind](before, after)
+
+
+def _begins_tag(before: str, after: str) -> bool:
+    """Tell whether a dash stands at the start of a tag, and not of a line in a list."""
+    return before.rstrip()[-1:] in {",", ";", "|"} or (not before.strip() and "\n-" not in after)
+
+
+def _is_zero(before: str, after: str) -> bool:
+    """Tell whether "zero" is a number and no part of a name: "with zero dogs", "mega man zero fans"."""
+    said = re.search(r"([\w'’-]+)\s+$", before)
+    return not said or said[1].lower() in lexicon.BEFORE_NO
+
+
+def _is_sans(before: str, after: str) -> bool:
+    """Tell "a penguin sans dog" from a person called Sans and from Comic Sans."""
+    said = re.search(r"([\w'’-]+)\s+$", before)
+    word = said[1].lower() if said else ""
+    return bool(before.strip()) and word not in lexicon.FUNCTION | {"comic", "undertale"}
 
 
 def _is_english_no(before: str, after: str) -> bool:
@@ -127,6 +183,10 @@ def _is_english_no(before: str, after: str) -> bool:
     said = re.search(r"([\w'’-]+)\s+$", before)
     last = said[1].lower() if said else ""
     return last in lexicon.BEFORE_NO | {""} or not _ROMAJI.fullmatch(last)
+
+
+_NAMES = {"no": _is_english_no, "dash": _begins_tag, "zero": _is_zero, "sans": _is_sans}
+"""Cues that are often parts of names, and how they are told apart by the text before and after them."""
 
 
 def _reach(text: str, cue: re.Match[str]) -> int:
