@@ -87,6 +87,7 @@ def test_what_is_negated_ends_with_its_noun_phrases(prompt: str, spans: list[str
         "zero two, re:zero characters, zero suit samus, mega man zero fans, zero gravity",
         "(dog:0.5), (cat:1), [fox:0.2], [fox:cat:0.5], <lora:dog:0>, <lora:dog:-1>",
         "an absent-minded professor, non-binary person, non non biyori, royalty-free, carefree",
+        "(fox:0,9), fox : 0, 8, 7:0,8:0, (re:0), re:0, my little sister can't be this cute",
         "- a fox\n- a dog",
         "-fox\n-dog",
     ],

@@ -21,7 +21,7 @@ _NOT = r"(?:(?:do|does|did|should|must|would|can|could|will)(?:\s*not|n['’]?t)
 _CUE = re.compile(
     rf"""(?<![\w'’-])(?:
       (?:any|every)(?:thing|one|body|\s\w+)\s+(?:but|except(?:\s+for)?|other\s+than)
-    | (?:(?:i|we)\s+)?{_NOT}(?:\s+(?:ever|really|even))?\s+(?:{_VERBS})
+    | (?:(?:i|we)\s+)?{_NOT}(?:\s+(?:ever|really|even))?\s+(?:{_VERBS})(?!\s+this\s+cute)
     | (?:i|we)\s+(?:hate|dislike|can['’]?t\s+stand)
     | (?:is|are|was|were|has|have|had|ai)n['’]?t
     | (?P<not>not) | (?P<never>never) | neither | nor | none\s+of
@@ -74,14 +74,15 @@ _REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allo
     r"\b(?:(?:is|are)\s+(?:what|something)\s+(?:i|we)\s+(?:do\s+not|don['’]?t|never)\s+(?:want|need|like)"
     r"|not\s+(?:wanted|allowed|needed|welcome|included|present|visible|shown)"
     rf"|(?:is|are)\s+(?:{_ABSENT}|gone)|(?<=\s){_ABSENT}{_CLAUSE_END})(?![\w-])"
-    rf"|(?<=\w)\s*(?:[:=]\s*(?:no|none|never|false|off|zero|0)|::\s*-\s*\.?\d[\d.]*)(?=\s*(?:[,;!?|\n]|\.(?!\d)|$))",
+    rf"|(?<=[^\W\d])(?<!\bre)\s*(?:[:=]\s*(?:no|none|never|false|off|zero|0)|::\s*-\s*\.?\d[\d.]*)(?=\s*(?:[;!?|\n]|[.,](?!\s?\d)|$))",
     re.IGNORECASE,
 )
 # Where the words before such a refusal begin: "a penguin with the dog left out", "a penguin and the dog is absent".
 _TURN = re.compile(r".*\b(?:with|but|while|where|though)\s+", re.IGNORECASE)
 _TURN_IS = re.compile(r".*\b(?:and|but|while|where|though)\s+", re.IGNORECASE)
 _WEIGHTLESS = re.compile(  # A1111's "(dog:0)", "[dog:-1]"
-    r"[(\[](?:\\.|[^()\[\]<>:\\]){1,200}:{1,2}\s*(?:-\s*(?:\d+\.?\d*|\.\d+)|0*\.?0+|0+\.)\s*[)\]]"
+    r"[(\[](?!re:)(?:\\.|[^()\[\]<>:\\]){1,200}:{1,2}\s*(?:-\s*(?:\d+\.?\d*|\.\d+)|0*\.?0+|0+\.)\s*[)\]]",
+    re.IGNORECASE,
 )
 _AFFIX = re.compile(  # "a non-dog penguin", "a dog-free picture"
     r"(?<![\w-])(?:(?:non-(?!binary|stop|human|fiction|linear|player|web|existent|standard|traditional)"
