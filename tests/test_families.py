@@ -155,6 +155,40 @@ def test_a_catalogue_s_word_beats_a_guess_and_not_the_tensors(
     assert get_card(db, sha).family == family
 
 
+FLUX_1 = ("single_blocks.37.linear1", 3072, 21504)  # as wide in Chroma, HunyuanVideo, and not in FLUX.2
+AURA = ("joint_transformer_blocks.0.attn.to_q", 3072, 3072)
+
+
+@pytest.mark.parametrize("order", ["header first", "site first"])
+@pytest.mark.parametrize(
+    ("modules", "header", "site", "family"),
+    [
+        ([FLUX_ATTENTION, FLUX_1], "flux2", "", "flux"),
+        ([FLUX_ATTENTION, FLUX_1], "", "Flux.2 Klein 4B", "flux"),
+        ([FLUX_ATTENTION, FLUX_1], "chroma", "Flux.2 Klein 4B", "chroma"),
+        ([FLUX_ATTENTION, FLUX_1], "flux2", "Chroma", "chroma"),
+        ([FLUX_ATTENTION, FLUX_1], "flux1", "SDXL 1.0", "flux"),
+        ([FLUX_ATTENTION], "flux2", "", "flux2"),
+        ([AURA], "", "Pony", "unknown"),
+        ([AURA], "pony", "", "unknown"),
+        ([("transformer_blocks.59.attn.to_q", 3072, 3072)], "flux1", "Flux.1 D", "qwen"),
+    ],
+)
+def test_a_word_chooses_only_among_the_families_that_the_tensors_allow(
+    db: Database, tmp_path: Path, modules: list[Module], header: str, site: str, family: str, order: str
+) -> None:
+    tensors = {name: np.zeros(t.shape, np.float16) for name, t in header_of(*modules, kohya=True).tensors.items()}
+    path = tmp_path / "loras" / "fox.safetensors"
+    path.parent.mkdir()
+    save_file(tensors, path, {"ss_base_model_version": header} if header else None)
+    sha = loras.sha256(path)
+    row = loras.model(modelVersions=[loras.version(files=[loras.file(sha=sha)], baseModel=site)])
+    sources = [path.parent, *([loras.write(tmp_path / "site.json", row)] if site else [])]
+    for source in sources if order == "header first" else reversed(sources):
+        loras.run(db, source)
+    assert get_card(db, sha).family == family
+
+
 def test_a_file_with_more_modules_than_any_base_is_looked_at_in_part() -> None:
     tensors = {f"x.{n}.lora_A.weight": TensorInfo("F16", (1, 1)) for n in range(25_000)}
     assert family_of_tensors(Header({}, tensors, 0)).guess == "unknown"

@@ -163,7 +163,7 @@ def test_a_weight_that_people_used_outlasts_one_that_the_author_wrote(db: Databa
 
 
 def test_tensors_are_believed_against_whoever_names_another_family(db: Database) -> None:
-    upsert_cards(db, [card(family="sdxl", provenance={"family": "tensors"})], source="header")
+    upsert_cards(db, [card(family="sdxl", shapes=["sdxl"], provenance={"family": "tensors"})], source="header")
     upsert_cards(db, [card(family="sd15")], source="civitai")
     assert get_card(db, SHA).family == "sdxl"
     upsert_cards(db, [card(family="pony", version="v2")], source="civitai")

@@ -73,6 +73,7 @@ class Card(BaseModel):
     creator: str = ""
     base_model: str = ""
     family: Family = "unknown"
+    shapes: list[Family] = Field(default_factory=list, description="families that its tensors fit, likeliest first")
     kind: Kind = "unknown"
     trigger_groups: list[list[str]] = Field(default_factory=list)
     weight: float | None = None

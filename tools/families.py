@@ -70,7 +70,6 @@ _SHARED: tuple[frozenset[str], ...] = (
     frozenset({"zimage", "zimage-turbo"}),
     frozenset({"sd2", "svd"}),
 )
-_ALIKE = frozenset({"flux", "flux2", "chroma", "hunyuan", "qwen"})  # some of their tensors have
 
 
 def named_family(base_model: str | None) -> Family | None:
@@ -89,11 +88,9 @@ def family_of(base_model: str | None) -> Family:
     return named_family(base_model) or "unknown"
 
 
-def share_shape(stated: str, shape: str, *, partly: bool = False) -> bool:
-    """Tell whether two families may share tensor names and shapes; ``partly``: only some tensors were compared."""
-    if stated == shape or (partly and {stated, shape} <= _ALIKE):
-        return True
-    return any({stated, shape} <= shared for shared in _SHARED)
+def share_shape(stated: str, shape: str) -> bool:
+    """Tell whether two families have the same tensor names and shapes."""
+    return stated == shape or any({stated, shape} <= shared for shared in _SHARED)
 
 
 def support(adapter: str, base: str) -> Support:

@@ -70,8 +70,9 @@ def header_card(header: Header, file: Card) -> SourceCards:
             "created_at": _first(meta, "modelspec.date")[:40] or None,
         }
     )
-    seen = _blank(file).model_copy(update={"family": shape.guess if sniffed != "unknown" else "unknown"})
-    return [(card, "header"), (seen, "tensors" if len(shape.families) == 1 else "guess")]
+    family = shape.guess if sniffed != "unknown" else "unknown"
+    seen = _blank(file).model_copy(update={"family": family, "shapes": list(shape.families)})
+    return [(card, "header"), (seen, "tensors")]
 
 
 def json_card(note: Any, file: Card) -> SourceCards:

@@ -178,6 +178,6 @@ def _upsert(conn: Connection, cards: list[Card], source: str) -> Counts:
 
 def _digest(card: Card) -> str:
     """Hash a card; the order of its sets does not matter."""
-    values = card.model_dump(mode="json", exclude={"retired"})
+    values = card.model_dump(mode="json", exclude={"retired"} if card.shapes else {"retired", "shapes"})
     values["licence"]["commercial"] = sorted(values["licence"]["commercial"] or ())
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -15,10 +15,8 @@ from stylus_gen.tools.families import share_shape
 Claims = dict[str, tuple[Any, str]]
 """``{field: (value, source)}``: what is known, and which source stated it."""
 
-# From lowest to highest authority. "tensors" is a family read from the tensors' names and shapes, "guess" one of the
-# families that fit them.
-AUTHORITY = ("guess", "tensors", "header", "a1111", "lora-manager", "civitai", "user")
-SHAPES = AUTHORITY[:2]
+# From lowest to highest authority. "tensors" is the likeliest of the families that fit the tensors' names and shapes.
+AUTHORITY = ("tensors", "header", "a1111", "lora-manager", "civitai", "user")
 BLOCKED = 32
 WEIGHT_AUTHORITY = (None, "default", "kind", "author", "examples", "user")
 
@@ -31,9 +29,9 @@ MODEL: dict[str, Any] = {
     "name": "", "kind": "unknown", "tags": [], "creator": "", **LICENCE, "poi": False, "minor": False, "nsfw_level": 1,
 }  # fmt: skip
 VERSION: dict[str, Any] = {
-    "model_key": "", "version": "", "description": "", "base_model": "", "family": "unknown", "trigger_groups": [],
-    "weight": None, "weight_source": None, "weight_min": None, "weight_max": None, **STATS, "examples": [],
-    "created_at": None,
+    "model_key": "", "version": "", "description": "", "base_model": "", "family": "unknown", "shapes": [],
+    "trigger_groups": [], "weight": None, "weight_source": None, "weight_min": None, "weight_max": None, **STATS,
+    "examples": [], "created_at": None,
 }  # fmt: skip
 FILE: dict[str, Any] = {"version_key": "", "sha256": None, "file_name": "", "file_size": None, "path": None}
 
@@ -46,8 +44,11 @@ def authority(source: str) -> int:
 def merge(old: Claims, new: Claims, *, fill_only: bool = False) -> Claims:
     """Merge claims field by field. With ``fill_only`` the new claims only fill fields that the old ones lack.
 
-    At equal authority the newer claim wins. The safety fields take the stricter claim, whatever the authority.
+    At equal authority the newer claim wins. The safety fields take the stricter claim, whatever the authority. A family
+    that the tensors rule out is no claim.
     """
+    shapes = new.get("shapes") or old.get("shapes") or ([], "")
+    old, new = _fitting(old, shapes), _fitting(new, shapes)
     merged = dict(old)
     for field, (value, source) in new.items():
         if field not in old:
@@ -59,15 +60,17 @@ def merge(old: Claims, new: Claims, *, fill_only: bool = False) -> Claims:
     return merged
 
 
-def _replaces(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
-    """Decide whether the new claim about a field replaces the old one.
+def _fitting(claims: Claims, shapes: tuple[Sequence[str], str]) -> Claims:
+    """Leave out a family that none of the families in ``shapes`` shares its shapes with; put the likeliest there."""
+    families, source = shapes
+    if "family" not in claims or not families or any(share_shape(claims["family"][0], shape) for shape in families):
+        return claims
+    rest = {field: claim for field, claim in claims.items() if field != "family"}
+    return rest if families[0] == "unknown" else {**rest, "family": (families[0], source)}
 
-    A stated family that the tensors rule out loses to the tensors' own. A weight is ranked by where it comes from.
-    """
-    if field == "family" and (old[1] in SHAPES) != (new[1] in SHAPES):
-        shape, stated = (old, new) if old[1] in SHAPES else (new, old)
-        if not share_shape(stated[0], shape[0], partly=shape[1] == "guess"):
-            return new is shape
+
+def _replaces(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
+    """Decide whether the new claim about a field replaces the old one. A weight is ranked by where it comes from."""
     if field == "weight":
         old_rank, new_rank = (WEIGHT_AUTHORITY.index(weight_source) for (_, weight_source), _ in (old, new))
         if old_rank != new_rank:
