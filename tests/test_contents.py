@@ -60,7 +60,7 @@ def look(*names: str, shape: tuple[int, ...] = (4, 64), **shapes: tuple[int, ...
     ],
 )
 def test_what_is_no_adapter_is_refused_with_what_it_is(names: list[str], what: str) -> None:
-    with pytest.raises(AdapterRejected, match=rf"'a\.safetensors' is .*{what}.*, not an adapter") as refused:
+    with pytest.raises(AdapterRejected, match=rf"'a\.safetensors' is .*{what}.*, not a LoRA") as refused:
         look(*names)
     assert refused.value.facts["code"] == "not_an_adapter"
 
@@ -120,5 +120,34 @@ def test_an_import_leaves_out_what_is_no_adapter_and_says_what_it_is(db: Databas
     assert (summary.taken, summary.skipped) == (1, 2)
     assert {p.where: p.why.split(":")[0] for p in summary.problems} == {
         "empty.safetensors": f"the file 'empty.safetensors' has 0×768 as '{KOHYA}.lora_down.weight', expected a matrix",
-        "vae.safetensors": "the file 'vae.safetensors' is a VAE, not an adapter (it holds 'decoder.conv_in.weight')",
+        "vae.safetensors": "the file 'vae.safetensors' is a VAE, not a LoRA (it holds 'decoder.conv_in.weight')",
     }
+
+
+@pytest.mark.parametrize("part", ["alpha", "dora_scale", "lora_magnitude_vector"])
+def test_a_file_of_nothing_but_scales_is_refused(part: str) -> None:
+    with pytest.raises(AdapterRejected, match="holds nothing that can be applied, only scales such as") as refused:
+        look(f"{KOHYA}.{part}", f"lora_unet_mid_block_attentions_0_proj_in.{part}")
+    assert refused.value.facts["code"] == "broken_file"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        f'{{"unet.lora_alpha": {"9" * 4000}}}',
+        f'{{"lora_alpha": {"9" * 40_000}}}',
+        '{"text_encoder.lora_alpha": "many"}',
+        '{"lora_alpha": NaN}',
+        '{"lora_alpha": 8, "alpha_pattern": {"to_q": 1e99}}',
+        "[8]",
+        "{",
+    ],
+)
+def test_alphas_in_the_header_that_make_no_sense_are_refused_at_import(
+    db: Database, tmp_path: Path, config: str
+) -> None:
+    loras.adapter(tmp_path / "fox.safetensors", {"lora_adapter_metadata": config})
+    loras.adapter(tmp_path / "crow.safetensors", {"lora_adapter_metadata": '{"unet.lora_alpha": 8}'}, fill=1)
+    summary = loras.run(db, tmp_path)
+    assert (summary.taken, [p.where for p in summary.problems]) == (1, ["fox.safetensors"])
+    assert "lora_adapter_metadata" in summary.problems[0].why

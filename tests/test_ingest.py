@@ -296,6 +296,25 @@ def test_pickles_links_and_broken_files_are_refused_one_by_one(db: Database, tmp
     assert len(found) == summary.skipped == 11
 
 
+def test_a_link_that_is_not_followed_says_where_it_leads(db: Database, tmp_path: Path) -> None:
+    loras = tmp_path / "loras"
+    adapter(loras / "red" / "fox.safetensors")
+    adapter(tmp_path / "outside" / "crow.safetensors")
+    for name, target in {"loop": loras, "red/up": loras, "twice": loras / "red", "away": tmp_path / "outside"}.items():
+        (loras / name).symlink_to(target, target_is_directory=True)
+    (loras / "around.safetensors").symlink_to(loras / "around.safetensors")
+    (loras / "gone.safetensors").symlink_to(loras / "nothing.safetensors")
+    why = {problem.where: problem.why for problem in run(db, loras).problems}
+    read = "is a link to a folder that this import reads already, so it is not followed"
+    broken = "is a link that leads to no file: delete it, or put the file back"
+    assert why == {
+        "away": "is a link out of the folder; import the folder it points to",
+        "around.safetensors": broken,
+        "gone.safetensors": broken,
+        **dict.fromkeys(("loop", "red/up", "twice"), read),
+    }
+
+
 def test_a_folder_that_is_a_link_itself_may_be_given(db: Database, tmp_path: Path) -> None:
     adapter(tmp_path / "loras" / "fox.safetensors")
     (tmp_path / "link").symlink_to(tmp_path / "loras", target_is_directory=True)
@@ -586,3 +605,29 @@ def test_files_are_counted_in_bytes_while_they_are_hashed(db: Database, tmp_path
 def test_a_bar_says_bytes_where_it_counts_bytes() -> None:
     assert amount_of(1_200, 5_000) == "1,200/5,000"
     assert amount_of(1_200_000_000, Bytes(500_000_000_000)) == "1.2 of 500.0 GB"
+
+
+def test_notes_of_rgthree_are_another_tool_s_files(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "x.safetensors")
+    for name in ("x.rgthree-info.json", "x.safetensors.rgthree-info.json"):
+        (tmp_path / name).write_text(json.dumps({"name": "X", "trainedWords": [{"word": "q"}], "images": []}))
+    summary = run(db, tmp_path)
+    assert (summary.taken, summary.skipped, summary.ignored) == (1, 0, 2)
+
+
+def test_trained_words_that_are_one_text_are_one_entry(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    (tmp_path / "fox.metadata.json").write_text(json.dumps({"civitai": {"trainedWords": "redfox"}}))
+    summary = run(db, tmp_path)
+    assert (summary.taken, summary.problems) == (1, ())
+    assert get_card(db, "fox").trigger_groups == [["redfox"]]
+
+
+def test_a_note_in_the_encoding_of_windows_is_read(db: Database, tmp_path: Path) -> None:
+    adapter(tmp_path / "fox.safetensors")
+    note = '{"activation text": "caf\u00e9 fox", "notes": "Gr\u00fc\u00dfe"}'.encode("latin-1")
+    (tmp_path / "fox.json").write_bytes(note)
+    summary = run(db, tmp_path)
+    assert (summary.taken, summary.problems) == (1, ())
+    card = get_card(db, "fox")
+    assert (card.trigger_groups, card.description) == ([["caf\u00e9 fox"]], "Gr\u00fc\u00dfe")

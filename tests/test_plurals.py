@@ -11,6 +11,10 @@ PAIRS = [
     ("witch", "witches"), ("dress", "dresses"), ("shoe", "shoes"), ("glove", "gloves"), ("movie", "movies"),
     ("volcano", "volcanoes"), ("piano", "pianos"), ("woman", "women"), ("child", "children"), ("goose", "geese"),
     ("brush", "brushes"), ("horse", "horses"), ("axe", "axes"), ("owl", "owls"), ("elf", "elves"), ("roof", "roofs"),
+    ("snowman", "snowmen"), ("mermaid", "mermaids"), ("fisherwoman", "fisherwomen"), ("mouse", "mice"),
+    ("grandchild", "grandchildren"), ("human", "humans"), ("mongoose", "mongooses"),
+    ("bus", "buses"), ("walrus", "walruses"), ("cactus", "cacti"), ("cactus", "cactuses"), ("dwarf", "dwarves"),
+    ("leaf", "leaves"), ("hoof", "hooves"), ("vase", "vases"), ("werewolf", "werewolves"), ("tooth", "teeth"),
 ]  # fmt: skip
 
 

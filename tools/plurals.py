@@ -13,9 +13,10 @@ _NOUN = re.compile(r"[a-z]{3,}")
 
 # Ending, and what may stand for it in the other number; the first ending that fits decides.
 _TO_SINGULAR = (("ies", ("y", "ie")), ("ves", ("f", "fe", "ve")), ("sses", ("ss",)), ("ches", ("ch", "che")),
-    ("shes", ("sh",)), ("xes", ("x", "xe")), ("zes", ("z", "ze")), ("oes", ("o", "oe")), ("ss", ()), ("us", ()),
-    ("is", ()), ("s", ("",)))  # fmt: skip
-_TO_PLURAL = (("ss", ("sses",)), ("s", ()), ("ch", ("ches",)), ("sh", ("shes",)), ("x", ("xes",)), ("z", ("zes",)),
+    ("shes", ("sh",)), ("xes", ("x", "xe")), ("zes", ("z", "ze")), ("oes", ("o", "oe")), ("ses", ("s", "se")),
+    ("ss", ()), ("us", ()), ("is", ()), ("s", ("",)), ("cti", ("ctus",)))  # fmt: skip
+_TO_PLURAL = (("ss", ("sses",)), ("ctus", ("cti", "ctuses")), ("us", ("uses",)), ("s", ()),
+    ("ch", ("ches",)), ("sh", ("shes",)), ("x", ("xes",)), ("z", ("zes",)),
     ("ay", ("ays",)), ("ey", ("eys",)), ("oy", ("oys",)), ("y", ("ies",)), ("fe", ("ves", "fes")), ("f", ("ves", "fs")),
     ("o", ("os", "oes")), ("", ("s",)))  # fmt: skip
 
@@ -26,7 +27,18 @@ def other_numbers(word: str) -> set[str]:
         return set()
     if irregular := _IRREGULAR.get(word) or _SINGULAR_OF.get(word):
         return {irregular}
-    return {form for table in (_TO_SINGULAR, _TO_PLURAL) for form in _replace_ending(word, table) if len(form) > 2}
+    regular = {form for table in (_TO_SINGULAR, _TO_PLURAL) for form in _replace_ending(word, table) if len(form) > 2}
+    return regular | _compounds(word)
+
+
+def _compounds(word: str) -> set[str]:
+    """Spell the other number of a compound that ends in an irregular noun: "snowmen" of "snowman"."""
+    return {
+        word.removesuffix(ending) + other
+        for number in (_IRREGULAR, _SINGULAR_OF)
+        for ending, other in number.items()
+        if word.endswith(ending)
+    }
 
 
 def _replace_ending(word: str, table: tuple[tuple[str, tuple[str, ...]], ...]) -> list[str]:

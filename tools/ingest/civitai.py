@@ -38,8 +38,9 @@ _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
 def is_site_object(row: Any) -> bool:
-    """Say whether a JSON value is a Civitai model, or a version on its own."""
-    return isinstance(row, dict) and not row.keys().isdisjoint(("modelVersions", "modelId", "trainedWords"))
+    """Say whether a JSON value is a Civitai model, or a version on its own. Other tools write trained words too."""
+    known = row.keys() if isinstance(row, dict) else set()
+    return not known.isdisjoint(("modelVersions", "modelId")) or {"id", "trainedWords"} <= known
 
 
 def read_object(row: Any, where: str) -> Iterator[Card | Problem]:

@@ -22,6 +22,8 @@ from stylus_gen.tools.store.provenance import join_cards
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 PICKLE = "is a pickle, which can run code when opened; get the .safetensors"
 LINK = "is a link out of the folder; import the folder it points to"
+LOOP = "is a link to a folder that this import reads already, so it is not followed"
+BROKEN_LINK = "is a link that leads to no file: delete it, or put the file back"
 MAX_DEPTH = 32
 
 
@@ -125,7 +127,7 @@ def _sort(entry: os.DirEntry[str], path: Path, root: Path, found: Inventory) -> 
     name = entry.name.lower()
     wanted = name.endswith((".safetensors", *SUFFIXES))
     if entry.is_symlink() and leads_out(path, root):
-        return LINK if wanted or name.endswith(PICKLES) or path.is_dir() else ""
+        return _why_not_followed(path, root) if wanted or name.endswith(PICKLES) or path.is_dir() else ""
     if name.endswith(PICKLES):
         return PICKLE
     if not wanted:
@@ -136,6 +138,12 @@ def _sort(entry: os.DirEntry[str], path: Path, root: Path, found: Inventory) -> 
         return "has a name that is not UTF-8: rename it or its folder"
     (found.adapters if name.endswith(".safetensors") else found.tables).append(path)
     return ""
+
+
+def _why_not_followed(path: Path, root: Path) -> str:
+    if not path.exists():
+        return BROKEN_LINK
+    return LOOP if path.resolve().is_relative_to(root) else LINK
 
 
 def _read_sidecar(path: Path, file: Card, suffix: str, root: Path) -> SourceCards:

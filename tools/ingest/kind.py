@@ -34,13 +34,16 @@ _SLIDER = re.compile(r"sliders?\b", re.IGNORECASE)
 _STYLE = re.compile(r"\bstyles?\b", re.IGNORECASE)
 # Distilled few-step adapters. "Turbo" and "Lightning" alone are names of bases, or weather.
 _ACCELERATOR = re.compile(
-    r"\b(lcm|dmd2?|tcd)\b|\bhyper[- _]?(sd|flux)|\b(sd|sdxl|xl|flux|qwen|wan)[\w.\- ]{0,12}(lightning|turbo)"
-    r"|\b(lightning|turbo|hyper)\W+(lo ?ra|\d)|\b\d+[- ]?steps?\b",
+    r"(?<![a-z])(lcm|dmd2?|tcd)(?![a-z])|\bhyper[- _]?(sd|flux)"
+    r"|\b(sd|sdxl|xl|flux|qwen|wan)[\w.\- ]{0,12}(lightning|turbo)"
+    r"|\b(lightning|turbo|hyper)\W+(lo ?ra|\d)|\d[- ]?steps?\b",
     re.IGNORECASE,
 )
 
-# Word boundaries in a file name: at "_", and at capitals, as in "sdxlLCM" and "LCMLoRA".
-_BOUNDARY = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Word boundaries in a file name: at "_", before "lora", and at capitals, as in "sdxlLCM" and "LCMLoRA".
+_BOUNDARY = re.compile(
+    r"_+|(?<=[A-Za-z0-9])(?=(?i:lora)(?![A-Za-z]))|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!lora)[a-z])"
+)
 
 
 def kind_of(name: str, tags: Sequence[str]) -> Kind:

@@ -36,12 +36,15 @@ def read_rows(path: Path, advance: Callable[[int], None]) -> Iterator[JsonRow | 
 
 
 def read_value(path: Path) -> Any:
-    """Read one JSON value. Raises ValueError, also for bytes that are not Unicode, or OSError."""
+    """Read one JSON value; bytes that are not Unicode are read as Windows-1252. Raises ValueError or OSError."""
     with path.open("rb") as file:
         raw = file.read(MAX_LINE + 1)
     if len(raw) > MAX_LINE:
         raise ValueError(f"it has more than {MAX_LINE:,} bytes")
-    return _loads(raw)
+    try:
+        return _loads(raw)
+    except UnicodeDecodeError:  # A1111 writes notes in the encoding of the system
+        return json.loads(raw.decode("cp1252"))
 
 
 def _unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:

@@ -19,6 +19,10 @@ def _first(limit: int) -> BeforeValidator:
     return BeforeValidator(lambda value: value[:limit] if isinstance(value, list) else value)
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _tag(value: Any) -> Any:
     return value.get("name") if isinstance(value, dict) else value
 
@@ -108,7 +112,7 @@ class SiteVersion(Site):
     baseModel: Text = ""
     createdAt: Text = ""
     nsfwLevel: int | None = None
-    trainedWords: Strings = []
+    trainedWords: Annotated[Strings, BeforeValidator(_listed)] = []
     stats: Annotated[SiteStats, _none_to(SiteStats)] = SiteStats()
     files: Annotated[list[SiteFile], _none_to(list), _first(MAX_ENTRIES)] = []
     images: Annotated[list[SiteImage], _none_to(list), _first(MAX_ENTRIES)] = []

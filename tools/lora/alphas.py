@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stylus_gen.tools.errors import AdapterRejected
 from stylus_gen.tools.lora.keys import DENOISER
-from stylus_gen.tools.lora.sites import Site
+
+if TYPE_CHECKING:
+    from stylus_gen.tools.lora.sites import Site  # imports torch, which an import of adapters does without
 
 MAX_ALPHA = 1e6
 """Trainers write up to some thousand; a number of 4,000 digits is no float."""
 
-Alphas = Callable[[Site, int], float | None]
+Alphas = Callable[["Site", int], float | None]
 """Gives the alpha of a module of some rank; ``None`` where the header says nothing, and the scale is then 1."""
 
 
@@ -33,14 +35,15 @@ def read_alphas(metadata: Mapping[str, str]) -> Alphas:
     if not isinstance(config, dict):
         raise _damaged("is not a JSON object")
 
+    alphas = {key: _number(value) for key, value in config.items() if key.endswith("lora_alpha")}
     patterns = {key: _names(value) for key, value in config.items() if key.endswith("alpha_pattern")}
 
     def alpha(site: Site, rank: int) -> float | None:
-        prefix = next((p for p in _prefixes(site) if f"{p}lora_alpha" in config), None)
+        prefix = next((p for p in _prefixes(site) if f"{p}lora_alpha" in alphas), None)
         if prefix is None:
             return None
-        default = (0, config[f"{prefix}lora_alpha"])
-        value = _number(min(_found(patterns.get(f"{prefix}alpha_pattern", {}), site.module), default=default)[1])
+        default = (0, alphas[f"{prefix}lora_alpha"])
+        value = min(_found(patterns.get(f"{prefix}alpha_pattern", {}), site.module), default=default)[1]
         return value * math.sqrt(rank) if config.get(f"{prefix}use_rslora") is True else value
 
     return alpha
@@ -51,17 +54,17 @@ def _prefixes(site: Site) -> tuple[str, ...]:
     return denoiser if site.component in ("unet", "transformer") else (f"{site.component}.",)
 
 
-def _names(pattern: Any) -> dict[str, tuple[int, Any]]:
+def _names(pattern: Any) -> dict[str, tuple[int, float]]:
     """Read what peft takes for regular expressions as names: each with its place, since the first that fits counts."""
-    names: dict[str, tuple[int, Any]] = {}
+    names: dict[str, tuple[int, float]] = {}
     for place, (name, value) in enumerate(pattern.items() if isinstance(pattern, dict) else ()):
         plain = name.removeprefix("^").removesuffix("$").replace("\\.", ".")
         for known in (plain, plain.removeprefix("text_model.")):
-            names.setdefault(known, (place, value))
+            names.setdefault(known, (place, _number(value)))
     return names
 
 
-def _found(names: Mapping[str, tuple[int, Any]], module: str) -> Iterator[tuple[int, Any]]:
+def _found(names: Mapping[str, tuple[int, float]], module: str) -> Iterator[tuple[int, float]]:
     """Look up a module's name and its ends, as "to_q" of "attn1.to_q"."""
     parts = module.split(".")
     ends = (".".join(parts[at:]) for at in range(len(parts)))

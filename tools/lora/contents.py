@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stylus_gen.tools.errors import AdapterRejected
+from stylus_gen.tools.lora.alphas import read_alphas
 from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.lora.keys import parse_key
 
@@ -54,13 +55,16 @@ _THINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 
 
 def require_adapter(header: Header, path: Path) -> None:
-    """Refuse a file that is no adapter, saying what it is, or one with tensors of no use as an adapter's.
+    """Refuse a file that is no adapter, saying what it is, or one with tensors or alphas of no use as an adapter's.
 
     Raises AdapterRejected.
     """
+    if all(map(_is_beside, header.tensors)):
+        what = f"holds nothing that can be applied, only scales such as {next(iter(header.tensors))[:120]!r}"
+        _reject(path, what, "broken_file", "have it trained again")
     if not any(map(_is_form, header.tensors)):
         what, name = _name_thing(header)
-        _reject(path, f"is {what}, not an adapter (it holds {name[:80]!r})", "not_an_adapter", "keep it elsewhere")
+        _reject(path, f"is {what}, not a LoRA (it holds {name[:80]!r})", "not_an_adapter", "keep it elsewhere")
     for name, tensor in header.tensors.items():
         key = parse_key(name)
         axes = 0 if key is None or key.part in _BESIDE else 1 if key.part in ("diff", "diff_b") else 2
@@ -68,11 +72,17 @@ def require_adapter(header: Header, path: Path) -> None:
             expected = ("numbers", "a list of numbers", "a matrix")[axes]
             shape = "×".join(map(str, tensor.shape)) or "a single number"
             _reject(path, f"has {shape} as {name[:120]!r}, expected {expected}", "broken_file", "have it trained again")
+    read_alphas(header.metadata)
 
 
 def _is_form(name: str) -> bool:
     key = parse_key(name)
-    return (key is not None and key.part not in _BESIDE) or _FORMS.search(name) is not None
+    return not _is_beside(name) if key else _FORMS.search(name) is not None
+
+
+def _is_beside(name: str) -> bool:
+    key = parse_key(name)
+    return key is not None and key.part in _BESIDE
 
 
 def _name_thing(header: Header) -> tuple[str, str]:
