@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.state import State
 from stylus_gen.tools.a1111 import without_tags
+from stylus_gen.tools.concepts import apart
 from stylus_gen.tools.licence import combine_licences
 from stylus_gen.tools.plan import (
     WHOLE,
@@ -33,7 +34,7 @@ def compose(state: State, context: AgentContext) -> Plan:
     request = state.request
     assignments = tuple(state.assignments or ())
     served = {assignment.concept_id for assignment in assignments}
-    concepts = tuple(c for c in state.places().values() if c.id != WHOLE or WHOLE in served)
+    concepts = _shown(state, served)
     return Plan(
         prompt=request.prompt,
         final_prompt=final_prompt(request.prompt, assignments),
@@ -57,6 +58,12 @@ def compose(state: State, context: AgentContext) -> Plan:
         timings_ms={**state.timings_ms, "total": round(sum(state.timings_ms.values()), 3)},
         tokens=state.tokens,
     )
+
+
+def _shown(state: State, served: Collection[str]) -> tuple[Concept, ...]:
+    """List the concepts that a plan shows: none overlapping, the whole prompt only if an adapter is for it."""
+    whole = [concept for concept in state.places().values() if concept.id == WHOLE and WHOLE in served]
+    return (*apart(state.concepts or (), served), *whole)
 
 
 def recompose(

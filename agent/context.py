@@ -16,6 +16,14 @@ Search = Callable[[str, Sequence[Concept], str, Policy, int], Mapping[str, Seque
 Cards = Callable[[Sequence[str]], Sequence[Card]]
 """Adapter ids to their cards, in any order; unknown ids are left out."""
 
+Names = Callable[[str], Sequence[Concept]]
+"""A prompt to the names of adapters that it says, and notions in other languages, as concepts."""
+
+
+def no_names(prompt: str) -> Sequence[Concept]:
+    """Know no names, as where there is no catalogue."""
+    return ()
+
 
 def read_once(cards: Cards) -> Cards:
     """Keep the cards that were read, so that one run reads each once."""
@@ -36,5 +44,6 @@ class AgentContext:
     search: Search
     cards: Cards
     planner: Planner
+    names: Names = no_names
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

@@ -78,7 +78,8 @@ def _graph() -> Graph:
 def pin_adapters(state: State, runtime: Runtime[AgentContext]) -> Update:
     """Check the pinned adapters before a model is called; a new pin replaces a duplicate that the plan held."""
     pins = [*pin(state.request, runtime.context.cards), *state.pinned]
-    return {"pinned": list(prune(pins, rules_of(state.model_copy(update={"pinned": pins}))).kept)}
+    kept = prune(pins, rules_of(state.model_copy(update={"pinned": pins}))).kept
+    return {"pinned": list(kept), "named": list(runtime.context.names(state.request.prompt))}
 
 
 def think(state: State, runtime: Runtime[AgentContext]) -> Update:

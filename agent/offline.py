@@ -7,6 +7,7 @@ threshold are left out. "No adapter" is a normal answer: a merely similar adapte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,37 +17,49 @@ from stylus_gen.agent.pins import bind_pins, rules_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import State
-from stylus_gen.tools.candidate import bind, is_named, reasons
-from stylus_gen.tools.negation import affirmed
+from stylus_gen.tools.candidate import reasons
+from stylus_gen.tools.concepts import join_concepts, overlap
 from stylus_gen.tools.percent import percent
 from stylus_gen.tools.plan import WHOLE, Candidate, Rejection
-from stylus_gen.tools.prune import Choice, prune, reject
-from stylus_gen.tools.segment import is_tag_list, segment_prompt
+from stylus_gen.tools.prune import Choice, Refusal, Rules, prune, reject
+from stylus_gen.tools.segment import has_many_tags, is_habit, segment_prompt
 
 
 class Thresholds(NamedTuple):
     """Estimated chance below which an adapter is left out.
 
-    ``usual`` is low, because the score is the chance of being *the* adapter that was used, and others suit as well. But
-    while tag lists are written by habit, and those of one adapter's users are alike, ``sentences`` are alike by
-    accident. And a ``character`` needs more: a wrong face spoils a picture, a missing one does not.
+    For a concept: the chance that an adapter is right for its words; in long lists of tags (``listed``), that it was
+    used. For the prompt as a whole: the chance of being *the* adapter that was used. In prompts written by ``habit``,
+    lists of tags, that says much, and others suit as well; sentences (``other``) are alike by accident. A character
+    needs more: a wrong face spoils a picture, a missing one does not.
     """
 
-    usual: float = 0.2
-    sentences: float = 0.9
-    character: float = 0.5
+    concept: float = 0.5
+    character: float = 0.6
+    listed: float = 0.25
+    habit: float = 0.2
+    other: float = 0.95
+    used_character: float = 0.5
 
-    def of(self, candidate: Candidate, *, asked: bool) -> float:
-        """Return the chance that a candidate needs; ``asked`` is the result of `is_asked`."""
-        needed = self.usual if asked else self.sentences
-        return max(needed, self.character) if candidate.kind == "character" else needed
+    def of(self, candidate: Candidate, prompt: str) -> float:
+        """Say how likely a candidate must be for the prompt as a whole."""
+        return self._used(candidate, self.habit if is_habit(prompt) else self.other)
+
+    def of_concept(self, candidate: Candidate, prompt: str) -> float:
+        """Say how likely a candidate must be for a concept."""
+        if has_many_tags(prompt):
+            return self._used(candidate, self.listed)
+        return self.character if candidate.kind == "character" else self.concept
+
+    def _used(self, candidate: Candidate, needed: float) -> float:
+        return max(needed, self.used_character) if candidate.kind == "character" else needed
 
 
 THRESHOLDS = Thresholds()
-"""Cross-validated by benchmarks/composer_fit.py, see benchmarks/COMPOSER.md."""
+"""Cross-validated by benchmarks/everyday_fit.py, see benchmarks/EVERYDAY.md."""
 
-SEARCHED = 12
-"""Concepts that are searched for; the whole prompt is searched for as well."""
+NEAR = 0.6
+"""An adapter is for the shortest concept that gives it this share of its best chance: "kimono" in "a red kimono"."""
 
 
 def think(state: State, seconds: float) -> AIMessage:
@@ -59,20 +72,20 @@ Calls = list[tuple[str, dict[str, Any]]]
 
 
 def _segment(state: State) -> Calls:
-    concepts = segment_prompt(state.request.prompt)
-    spans = [{"text": concept.text, "kind": concept.kind} for concept in concepts]
+    concepts = join_concepts(state.request.prompt, segment_prompt(state.request.prompt), state.named)
+    spans = [{"text": c.text, "kind": c.kind, "search_terms": list(c.search_terms)} for c in concepts]
     return [("segment_prompt", {"concepts": spans}), *_search(state.model_copy(update={"concepts": concepts}))]
 
 
 def _search(state: State) -> Calls:
-    return [("search_adapters", {"concepts": [concept.text for concept in (state.concepts or ())[:SEARCHED]]})]
+    return [("search_adapters", {"concepts": [concept.text for concept in state.concepts or ()]})]
 
 
 def _prune(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
     choices = rank(state)
-    likely, refused = _sift(choices, state.request.prompt)
-    pruned = prune([*bind_pins(state), *likely], rules_of(state))
+    likely, refused = sift(choices, state.request.prompt)
+    pruned = prune([*bind_pins(state), *likely], rules_of(state), [served])
     pinned = {choice.candidate.adapter_id for choice in state.pinned}
     keep = [
         {"adapter": handles[c.candidate.adapter_id], "concept": c.concept.id, "reason": c.reason}
@@ -92,49 +105,60 @@ def _prune(state: State) -> Calls:
     return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
 
 
-def is_asked(candidate: Candidate, prompt: str) -> bool:
-    """Tell whether a prompt is a list of tags or names the candidate."""
-    return is_tag_list(prompt) or is_named(candidate, affirmed(prompt))
-
-
-def _sift(choices: Sequence[Choice], prompt: str) -> tuple[list[Choice], list[Rejection]]:
+def sift(choices: Sequence[Choice], prompt: str, at: Thresholds = THRESHOLDS) -> tuple[list[Choice], list[Rejection]]:
     """Separate the choices that are likely enough from the others."""
     likely: list[Choice] = []
     refused: list[Rejection] = []
     for choice in choices:
-        chance = choice.candidate.score
-        needed = THRESHOLDS.of(choice.candidate, asked=is_asked(choice.candidate, prompt))
-        if chance >= needed:
-            likely.append(choice)
-        else:
+        chance, needed = choice.candidate.score, _needed(choice, prompt, at)
+        if chance < needed:
             why = f"the chance that it is right is {percent(chance)}, below the {percent(needed)} that it needs"
             refused.append(reject(choice, "low_score", why))
+        else:
+            likely.append(choice)
     return likely, refused
 
 
-def rank(state: State) -> list[Choice]:
-    """Order the candidates by their chance, each once, with the concept it serves best."""
+def _needed(choice: Choice, prompt: str, at: Thresholds) -> float:
+    whole = choice.concept.id == WHOLE
+    return at.of(choice.candidate, prompt) if whole else at.of_concept(choice.candidate, prompt)
+
+
+def served(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+    """Refuse a second adapter for the same words; the whole prompt's adapters and pinned ones are for no words."""
+    for other in kept:
+        apart = WHOLE in (choice.concept.id, other.concept.id) or other.candidate.adapter_id in rules.pinned
+        if not apart and overlap(choice.concept, other.concept):
+            return "duplicate", f"{other.candidate.name!r} is likelier for these words"
+    return None
+
+
+def rank(state: State, at: Thresholds = THRESHOLDS) -> list[Choice]:
+    """Order the candidates by their chance, each once: for the concept that it serves best, or for the whole prompt."""
     found: dict[str, dict[str, Candidate]] = {}
     for place, candidates in (state.candidates or {}).items():
         for candidate in candidates:
             found.setdefault(candidate.adapter_id, {})[place] = candidate
-    choices = [choice for places in found.values() if (choice := _choice(places, state))]
-    return sorted(choices, key=lambda choice: -choice.candidate.score)
+    return sorted((_choice(places, state, at) for places in found.values()), key=lambda choice: -choice.candidate.score)
 
 
-def _choice(found: Mapping[str, Candidate], state: State) -> Choice | None:
-    """Take an adapter's best chance: for the prompt as a whole, or for a concept that names it; None if it has neither.
-
-    For a whole prompt all adapters share one sum; a style and a character that two concepts name do not.
-    """
+def _choice(found: Mapping[str, Candidate], state: State, at: Thresholds) -> Choice:
+    """Take an adapter for the concept where its chance is best, unless only the prompt as a whole makes it likely."""
     places = state.places()
-    named = [place for place in found if place != WHOLE and is_named(found[place], places[place].text)]
-    best = max((found[place] for place in (*named, WHOLE) if place in found), key=_score, default=None)
-    if best is None:
-        return None
-    concept = places[max(named, key=lambda place: found[place].score)] if named else bind(best, state.concepts or ())
-    reason = f"the chance that it is right is {percent(best.score)}: {reasons(best.evidence)}"
-    return Choice(concept=concept or places[WHOLE], candidate=best, reason=reason)
+    named = {place: candidate for place, candidate in found.items() if place != WHOLE}
+    best = max(named.values(), key=_score, default=None)
+    whole = found.get(WHOLE)
+    prompt = state.request.prompt
+    unlikely = best is None or best.score < at.of_concept(best, prompt)
+    if whole is not None and unlikely and (best is None or whole.score >= at.of(whole, prompt)):
+        return Choice(concept=places[WHOLE], candidate=whole, reason=_reason(whole))
+    assert best is not None
+    near = [places[place] for place, candidate in named.items() if candidate.score >= NEAR * best.score]
+    return Choice(concept=min(near, key=lambda c: c.end - c.start), candidate=best, reason=_reason(best))
+
+
+def _reason(candidate: Candidate) -> str:
+    return f"{reasons(candidate.evidence)}; right in {math.floor(100 * candidate.score)} of 100 such cases"
 
 
 def _score(candidate: Candidate) -> float:

@@ -20,6 +20,7 @@ class State(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     request: PlanRequest
+    named: list[Concept] = Field(default_factory=list, description="names and notions that the catalogue knows")
     concepts: list[Concept] | None = None
     pinned: list[Choice] = Field(default_factory=list)
     candidates: dict[str, list[Candidate]] | None = Field(default=None, description="by concept id, best first")

@@ -33,6 +33,9 @@ from stylus_gen.tools.text import clean_text, plain
 CANDIDATES = 10
 """Candidates asked for each concept."""
 
+SEARCH_TERMS = 3
+"""Other words that a concept may be searched by."""
+
 NEGATED = 8
 """Negated spans that are searched for."""
 
@@ -56,6 +59,7 @@ class Span(BaseModel):
 
     text: str
     kind: Kind
+    search_terms: list[str] = Field(default_factory=list)
 
 
 class SegmentPrompt(BaseModel):
@@ -114,6 +118,8 @@ def segment(state: State, args: SegmentPrompt, context: AgentContext) -> tuple[U
         concepts = place_concepts(prompt, there or strange)
     except BadRequest as error:
         raise Fault(error.message) from None
+    terms = {plain(span.text): tuple(span.search_terms[:SEARCH_TERMS]) for span in args.concepts}
+    concepts = [c.model_copy(update={"search_terms": terms.get(plain(c.text), ())}) for c in concepts]
     return {"concepts": concepts}, ", ".join(f"{c.id}={c.text!r}" for c in concepts) or "no concepts"
 
 

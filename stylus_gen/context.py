@@ -9,6 +9,7 @@ from stylus_gen.agent.planner import Planner
 from stylus_gen.tools.card import Card
 from stylus_gen.tools.plan import Candidate, Concept, Policy
 from stylus_gen.tools.search import search_adapters
+from stylus_gen.tools.search.concepts import named_concepts
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import get_cards
 from stylus_gen.tools.store.database import Database, read_again
@@ -27,4 +28,7 @@ def agent_context(db: Database, embedder: Embedder, planner: Planner) -> AgentCo
     def cards(ids: Sequence[str]) -> list[Card]:
         return read_again(lambda: get_cards(db, ids))
 
-    return AgentContext(search, cards, planner)
+    def names(prompt: str) -> list[Concept]:
+        return read_again(lambda: named_concepts(db, prompt))
+
+    return AgentContext(search, cards, planner, names)

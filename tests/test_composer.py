@@ -51,7 +51,7 @@ def test_the_measurement_has_the_promised_form_and_breaks_no_rule(stocked: Datab
 
 
 def test_what_is_no_prompt_is_counted_as_not_found(stocked: Database) -> None:
-    odd = [Prompt(text, "", {"civitai-1": 0.7}) for text in ("", "fox " * 5000, "🦊❄️", "水彩画，狐")]
+    odd = [Prompt(text, "", {"civitai-1": 0.7}) for text in ("", "fox " * 5000, "🦊❄️", "，。")]
     result = measure(stocked, odd, planner=OFFLINE, embedder=minilm(), family="sd15", progress=quiet)
     assert result["used_in_plan"] == {"with_triggers": 0, "without_triggers": 0}
     assert (result["empty_plans"], result["rule_breaks"], result["weight_mae"], result["n"]) == (1, 0, None, 4)

@@ -138,7 +138,9 @@ parked, placed, surrounded, one, two, three, four, five, six, several, many, few
 pair, set, piece, pieces, kind, type, sort, top, front, back, side, middle, other, another, together, away, all,
 more, most, much, own, someone, something, talks, says, say, sat, stood, lying, leans, leaning, talking, seems,
 appears, going, goes, comes, tries, trying, ready, draw, image, picture, view, close-up, closeup, scene, prepares,
-takes, taking, makes, making, seen, shown, laying, different, various, multiple, number
+takes, taking, makes, making, seen, shown, laying, different, various, multiple, number, make, give, want, need, please,
+pls, plz, hey, hi, hello, thanks, thank, me, us, i'd, i'm, i've, we're, she's, he's, lol, ok, okay, u, something, smth,
+anything, everything, everyone, nothing
 """)
 
 # Words in -ing that name things.

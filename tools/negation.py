@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from stylus_gen.tools import lexicon
 from stylus_gen.tools.lexicon import is_verb
+from stylus_gen.tools.notions import foreign_negations
 
 _VERBS = (
     "want|need|like|make|use|add|include|have|wear|show|put|draw|give|render|get|look|paint|turn|let|contain|feature|be"
@@ -110,6 +111,7 @@ def negated(prompt: str) -> tuple[tuple[int, int], ...]:
     spans = [(_clause_start(text, match), match.end()) for match in _REFUSED.finditer(text)]
     spans += [match.span() for form in (_PARAMETER, _WEIGHTLESS, _AFFIX) for match in form.finditer(text)]
     spans += [(cue.start(), end) for cue in _cues(text) if (end := _reach(text, cue))]
+    spans += foreign_negations(prompt)
     apart: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if not apart or start >= apart[-1][1]:

@@ -87,6 +87,9 @@ class Concept(Record):
     start: int = Field(ge=0)
     end: int = Field(ge=1)
     kind: Kind = "unknown"
+    search_terms: tuple[str, ...] = Field(
+        default=(), exclude=True, description="other words to search it by; never drawn"
+    )
 
 
 WHOLE = "prompt"

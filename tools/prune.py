@@ -54,12 +54,15 @@ Refusal = tuple[RejectionCode, str]
 Rule = Callable[[Choice, Sequence[Choice], Rules], Refusal | None]
 
 
-def prune(choices: Sequence[Choice], rules: Rules) -> Pruned:
-    """Keep the choices that no rule refuses; earlier ones win, so pass the pinned first and then the best."""
+def prune(choices: Sequence[Choice], rules: Rules, more: Sequence[Rule] = ()) -> Pruned:
+    """Keep the choices that no rule refuses; earlier ones win, so pass the pinned first and then the best.
+
+    ``more`` are a planner's own rules, checked after those of all plans.
+    """
     kept: list[Choice] = []
     refused: list[Rejection] = []
     for choice in choices:
-        refusal = next((r for rule in RULES if (r := rule(choice, kept, rules))), None)
+        refusal = next((r for rule in (*RULES, *more) if (r := rule(choice, kept, rules))), None)
         if refusal is None:
             kept.append(choice)
         else:

@@ -70,6 +70,21 @@ def is_tag_list(prompt: str) -> bool:
     return len(re.findall(r"[,;|\n，、；]", prompt)) > 0.1 * len(prompt.split())
 
 
+MANY_TAGS = 7
+"""Commas from which on a list of tags is long."""
+
+
+def has_many_tags(prompt: str) -> bool:
+    """Tell whether a prompt is a long list of tags."""
+    return is_tag_list(prompt) and prompt.count(",") >= MANY_TAGS
+
+
+def is_habit(prompt: str) -> bool:
+    """Tell whether a prompt is written by habit: a long list of tags, or one that holds boilerplate or plain looks."""
+    parts = (prompt[start:end] for start, end in _parts(prompt))
+    return has_many_tags(prompt) or (is_tag_list(prompt) and any(map(is_generic, parts)))
+
+
 def occurs(prompt: str, text: str) -> bool:
     """Tell whether words occur in a prompt, whatever their case and spacing."""
     return _find(prompt, text.strip(), set()) is not None

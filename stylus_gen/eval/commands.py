@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +76,41 @@ def composer(adapters: Adapters, gold: Gold, model: Model = None, limit: Limit =
             progress=stylus.progress,
         )
     show_report("composer", report, as_json)
+
+
+@app.command()
+def plans(
+    adapters: Adapters,
+    judged: Annotated[Path, typer.Option(help="Prompts with graded adapters, one JSON object a line.")],
+    model: Model = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="What another run printed with --json: differences, prompt by prompt.", show_default=False),
+    ] = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """How often plans hold the adapters judged right for everyday prompts, and wrong ones; in a throw-away database.
+
+    With --json, one line a prompt, one with the intervals, and the figures last; keep it for --against.
+    """
+    from stylus_gen.eval.plans import evaluate_plans
+
+    with opened(model=model) as stylus:
+        measured = evaluate_plans(
+            adapters,
+            judged,
+            planner=stylus.planner,
+            embedder=stylus.embedder,
+            family=stylus.settings.family or "sd15",
+            against=against,
+            limit=limit,
+            progress=stylus.progress,
+        )
+    if not as_json:
+        return show_report("plans", {**measured.report, **measured.more}, as_json)
+    for line in (*map(asdict, measured.prompts), measured.more, measured.report):
+        show_json(line)
 
 
 @app.command()

@@ -49,14 +49,14 @@ NAMING = [COLUMN[name] for name in ("name share", "own trigger", "tags")]
 """Features of which at least one must be positive for an adapter to match a concept."""
 
 
-def estimate(features: Floats) -> Floats:
-    """Estimate the probability that each candidate is right, for the prompt (the first query) and for its concepts.
+def score(features: Floats) -> Floats:
+    """Score each candidate for the prompt (the first query) and for its concepts; 0 is as good as "none of them".
 
-    (queries, candidates, features) to (queries, candidates). A candidate that does not name a concept gets 0 there.
+    (queries, candidates, features) to (queries, candidates). What does not name a concept has −∞ there.
     """
     named = (features[1:, :, NAMING] > 0).any(axis=-1)
-    concepts = np.where(named, fuse(features[1:], CONCEPT_WEIGHTS), -np.inf)
-    return np.concatenate([calibrate(fuse(features[:1], WEIGHTS), NONE), calibrate(concepts, CONCEPT_NONE)])
+    concepts = np.where(named, fuse(features[1:], CONCEPT_WEIGHTS) - CONCEPT_NONE, -np.inf)
+    return np.concatenate([fuse(features[:1], WEIGHTS) - NONE, concepts])
 
 
 def fuse(features: Floats, weights: Weights) -> Floats:
@@ -74,9 +74,9 @@ def shares(features: Floats) -> Floats:
     return parts
 
 
-def calibrate(scores: Floats, none: float) -> Floats:
-    """Turn scores into probabilities: a softmax over the candidates and "none of them"."""
-    best = scores.max(axis=1, keepdims=True, initial=none)
+def calibrate(scores: Floats) -> Floats:
+    """Turn scores into probabilities: a softmax over the candidates and "none of them", which scores 0."""
+    best = scores.max(axis=-1, keepdims=True, initial=0)
     odds = np.exp(scores - best)
-    chances: Floats = odds / (odds.sum(axis=1, keepdims=True) + np.exp(none - best))
+    chances: Floats = odds / (odds.sum(axis=-1, keepdims=True) + np.exp(-best))
     return chances

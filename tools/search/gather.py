@@ -22,6 +22,8 @@ from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.features import NAMES, Floats, Query, Shared, add_creator, measure, share
 from stylus_gen.tools.search.fusion import WEIGHTS, fuse
 from stylus_gen.tools.search.index import check_settings, vectors_of
+from stylus_gen.tools.search.names import LONGEST, content_of, words_of
+from stylus_gen.tools.search.names import key_of as name_key
 from stylus_gen.tools.search.recall import DocumentRow, Frequencies
 from stylus_gen.tools.search.words import Reading, joined, key_of, read, word_number
 from stylus_gen.tools.store.database import Connection
@@ -29,6 +31,8 @@ from stylus_gen.tools.store.database import Connection
 MAX_WORDS = 400
 """Words read from a prompt; from a concept 32."""
 MAX_CONCEPTS = 32
+LONGEST_CONCEPT = 8
+"""Words of a concept that is looked through for names; a longer one is a sentence, and its names are concepts too."""
 EMBEDDED_LENGTH = 700
 """Characters of a prompt that are embedded."""
 
@@ -39,6 +43,7 @@ BY_MEANING = 60
 BY_CREATORS = 120
 OTHER_NUMBER = 0.6
 """The worth of a word that names an adapter in its other number: "dogs" for Dog."""
+BY_NAMES = 300
 BEST = 15
 """Documents whose creators are looked up: people's prompts resemble their own examples."""
 
@@ -47,13 +52,16 @@ BEST = 15
 class Found:
     """Documents and their features, (queries, documents, features).
 
-    ``misspelt`` maps the position of a query word to the ids of documents with a name one typing error away.
+    ``misspelt`` maps the position of a query word to the ids of documents with a name one typing error away; ``named``
+    has, for each concept, the ids of the documents whose names it says.
     """
 
     queries: tuple[str, ...]
     query: Query
     vector: NDArray[np.float32]
     misspelt: Mapping[int, set[int]]
+    frequencies: Frequencies
+    named: Sequence[set[int]]
     rows: list[DocumentRow] = field(default_factory=list)
     shared: list[Shared] = field(default_factory=list)
     features: Floats = field(init=False)
@@ -91,7 +99,8 @@ def gather(
     with ThreadPoolExecutor(1) as worker:
         # The embedding's arithmetic releases the interpreter lock meanwhile.
         embedding = worker.submit(vectors_of, embedder, [prompt[:EMBEDDED_LENGTH]])
-        readings = [read(prompt, MAX_WORDS), *(read(concept.text, 32) for concept in concepts[:MAX_CONCEPTS])]
+        asked = concepts[:MAX_CONCEPTS]
+        readings = [read(prompt, MAX_WORDS), *(read(" ; ".join(texts_of(concept)), 32) for concept in asked)]
         frequencies = recall.count_words(conn, {word for reading in readings for word in _sought(reading)})
         close = {
             word: rows
@@ -99,16 +108,37 @@ def gather(
             if (rows := recall.by_misspelling(conn, where, word))
         }
         by_words = recall.by_keys(conn, where, _keys(frequencies, readings))
+        keys = [_name_keys(concept) for concept in asked]
+        by_names = recall.by_names(conn, where, set().union(*keys), BY_NAMES)
         vector = embedding.result()[0]
     query = _query(readings, frequencies, close.keys())
     misspelt = {
         int(np.searchsorted(query.words, word_number(word))): {row.id for row in rows} for word, rows in close.items()
     }
-    found = Found((WHOLE, *(concept.id for concept in concepts[:MAX_CONCEPTS])), query, vector, misspelt)
+    named = [{document for document, own in by_names.items() if own & said} for said in keys]
+    found = Found((WHOLE, *(concept.id for concept in asked)), query, vector, misspelt, frequencies, named)
     found.add(chain(by_words, *close.values(), recall.by_meaning(conn, where, vector, BY_MEANING)))
+    found.add(recall.by_ids(conn, where, by_names.keys() - {row.id for row in found.rows}))
     found.add(recall.by_creators(conn, where, found.creators(), BY_CREATORS))
     add_creator(found.features, np.array([row.creator for row in found.rows]))
     return found
+
+
+def texts_of(concept: Concept) -> tuple[str, ...]:
+    """List what a concept is searched by: its words in the prompt, then others that mean the same."""
+    return (concept.text, *concept.search_terms)
+
+
+def _name_keys(concept: Concept) -> set[int]:
+    """Number all that may be a name in a concept: each run of its words."""
+    return {
+        name_key(words[first : first + size])
+        for words in map(words_of, texts_of(concept))
+        if len(words) <= LONGEST_CONCEPT
+        for first in range(len(words))
+        for size in range(1, min(LONGEST, len(words) - first) + 1)
+        if content_of(words[first : first + size])
+    }
 
 
 def _said(reading: Reading) -> set[str]:

@@ -21,6 +21,7 @@ from stylus_gen.tools.errors import BadRequest, Unavailable
 from stylus_gen.tools.progress import Progress
 from stylus_gen.tools.search.document import FORMAT, Document, join_vectors, make_document
 from stylus_gen.tools.search.embed import Embedder
+from stylus_gen.tools.search.gazetteer import write_names
 from stylus_gen.tools.store.adapters import count_stale, mark_indexed, stale_ids
 from stylus_gen.tools.store.database import Connection, Database
 from stylus_gen.tools.store.places import WRITERS
@@ -88,7 +89,8 @@ def index_cards(db: Database, embedder: Embedder, ids: Sequence[str], progress: 
 def _index_batch(db: Database, embedder: Embedder, model_keys: Sequence[str]) -> int:
     with db.pool.connection() as conn:
         seen = _states(conn, model_keys)
-        documents = [make_document(cards) for cards in read_models(conn, model_keys)]
+        groups = read_models(conn, model_keys)
+    documents = [make_document(cards) for cards in groups]
     vectors = _embed(embedder, documents)
     with db.pool.connection() as conn, conn.transaction():
         record_embedder(conn, embedder)
@@ -97,6 +99,7 @@ def _index_batch(db: Database, embedder: Embedder, model_keys: Sequence[str]) ->
         settled = [key for key in model_keys if key in now and now[key] == seen.get(key)]
         made = [pair for pair in zip(documents, vectors, strict=True) if pair[0].model_key in settled]
         write_documents(conn, settled, [document for document, _ in made], [vector for _, vector in made])
+        write_names(conn, [cards for cards in groups if cards[0].model_key in settled])
         mark_indexed(conn, [file_id for key in settled for file_id, _ in now[key]])
     return len(made)
 
@@ -148,7 +151,7 @@ def _empty(conn: Connection, embedder: Embedder) -> None:
     """Delete all documents and mark every card as changed, inside the caller's transaction."""
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS,))
     record_embedder(conn, embedder)
-    conn.execute("TRUNCATE search_documents, search_keys")
+    conn.execute("TRUNCATE search_documents, search_keys, search_names")
     conn.execute("UPDATE files SET stale = true")
     conn.execute("UPDATE search_settings SET format = %s, complete = false", (FORMAT,))
 

@@ -5,6 +5,7 @@ It reads the database and does not rank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import sql
 
+from stylus_gen.tools.everyday import is_everyday
 from stylus_gen.tools.families import usable_families
 from stylus_gen.tools.lexicon import APPEARANCE, BOILERPLATE
 from stylus_gen.tools.plan import Policy
@@ -83,6 +85,19 @@ def count_words(conn: Connection, words: Iterable[str]) -> Frequencies:
     )
     found: dict[int, int] = dict(rows.fetchall())
     return Frequencies(found.pop(COUNT, 0), found)
+
+
+def count_rarity(conn: Connection, words: Collection[str], total: int) -> dict[str, float]:
+    """Compute the inverse document frequency of words among names, trigger words and tags, singular and plural."""
+    keys = {word: [key_of(form, level) for form in (word, f"{word}s") for level in (NAMED, USUAL)] for word in words}
+    rows = conn.execute(
+        "SELECT key, documents FROM search_keys WHERE key = ANY(%s) AND documents > 0",
+        ([key for own in keys.values() for key in own],),
+        binary=True,
+    )
+    counts: dict[int, int] = dict(rows.fetchall())
+    held = {word: sum(counts.get(key, 0) for key in own) for word, own in keys.items()}
+    return {word: math.log((total + 1) / (min(n, total) + 1)) for word, n in held.items() if n}
 
 
 def choose_keys(frequencies: Frequencies, words: Collection[str], others: Collection[str], budget: int) -> set[int]:
@@ -164,10 +179,31 @@ def others_of(frequencies: Frequencies, word: str) -> set[str]:
     return {other for other in others if key_of(other, NAMED) in frequencies.documents}
 
 
+def by_names(conn: Connection, where: sql.Composable, keys: Collection[int], limit: int) -> dict[int, set[int]]:
+    """Name the documents that go by one of these names, the most downloaded first, each with its names' keys."""
+    if not keys:
+        return {}
+    query = sql.SQL(
+        "SELECT id, array_agg(DISTINCT key) FROM search_names JOIN search_documents USING (model_key, family) "
+        "WHERE key = ANY(%s) AND {} GROUP BY id, downloads ORDER BY downloads DESC LIMIT %s"
+    ).format(where)
+    return {document: set(found) for document, found in conn.execute(query, (list(keys), limit))}
+
+
+def by_ids(conn: Connection, where: sql.Composable, ids: Collection[int]) -> list[DocumentRow]:
+    """Read documents by their ids."""
+    return _rows(conn, where, sql.SQL("id = ANY(%s)"), [sorted(ids)], sql.SQL("")) if ids else []
+
+
 def unknown_words(frequencies: Frequencies, words: Iterable[str]) -> list[str]:
-    """List words that no document has in either number and that are long enough to correct, the longest first."""
-    long = {word for word in words if len(word) >= SHORTEST_MISSPELT}
-    unknown = {word for word in long if not frequencies.of(word) and not others_of(frequencies, word)}
+    """List words, the longest first, that may be misspelt: no adapter is called so, and they are no English."""
+    unknown = {
+        word
+        for word in words
+        if len(word) >= SHORTEST_MISSPELT
+        and not (frequencies.of(word) if is_everyday(word) else frequencies.documents.get(key_of(word, NAMED)))
+        and not others_of(frequencies, word)
+    }
     return sorted(unknown, key=lambda word: (-len(word), word))[:MAX_UNKNOWN]
 
 
