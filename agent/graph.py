@@ -29,7 +29,7 @@ from stylus_gen.tools.plan import Plan, Tokens
 from stylus_gen.tools.prune import prune
 
 FAULTS = 2
-"""Mistakes that are sent back to the model; after the next one the offline planner goes on."""
+"""Mistakes and failed calls that a model may make in one plan; after one more, the offline planner goes on."""
 
 RECURSION_LIMIT = 64
 """Supersteps; the last fence, behind the budget. LangGraph's own default is 10,007."""
@@ -41,8 +41,9 @@ Update = dict[str, Any]
 def plan_prompt(request: PlanRequest, context: AgentContext) -> Plan:
     """Plan a prompt.
 
-    Raises BadRequest and PolicyRefused for what the caller can fix, Unavailable where the catalogue or the model cannot
-    be reached at all. A model that fails on the way does not: the plan is finished offline and its warnings say why.
+    Raises BadRequest and PolicyRefused for what the caller can fix. Raises Unavailable if the catalogue cannot be
+    reached, or if the model's server cannot be reached, refuses the key or refuses every form of question. `think`
+    counts any other failure of a model as a mistake; after the third the plan is finished offline, with a warning.
     """
     return run(State(request=request), context)
 

@@ -1,8 +1,7 @@
 """The Python API. The command line and every other door call `Stylus` and nothing below it.
 
 Nothing heavy is imported or opened before it is needed: planning does not import torch, search loads no base model.
-One `Stylus` may serve many threads: each thing it opens is opened once, and what differs between calls is an argument
-of the call.
+One `Stylus` may serve many threads: it opens each resource once and keeps no state of a single call.
 """
 
 from __future__ import annotations
@@ -55,8 +54,9 @@ class Stylus:
     """Import and search adapters, plan prompts, draw plans.
 
     Keyword arguments are the fields of `Settings`; each overrides its ``STYLUS_*`` variable. ``progress`` is called by
-    long work unless a call brings its own. ``database`` is an open database to use instead of the settings'; it stays
-    open. Use a `Stylus` in a ``with``: the embedded database stops with the last process that uses it.
+    long work unless a call brings its own. ``database`` is an open database that replaces the one in the
+    settings; the caller closes it. Use a `Stylus` in a ``with``. The embedded database stops when the last process that
+    uses it exits.
     """
 
     def __init__(self, *, progress: Progress = silent, database: Database | None = None, **settings: Any) -> None:
@@ -126,7 +126,7 @@ class Stylus:
     def index(self, family: str | None = None, *, progress: Progress | None = None) -> tuple[int, float]:
         """Build the approximate vector index of a large family (100,000 adapters or more), by default the base's.
 
-        Returns how many adapters it holds and its recall: the share of the 60 nearest that it finds, on 50 samples.
+        Returns the number of adapters in it and its recall: the share of the 60 nearest that it finds for 50 samples.
         """
         from stylus_gen.tools.search.nearest import build_index, recall_of, sample_vectors
 
@@ -226,8 +226,8 @@ class Stylus:
     ) -> Result:
         """Draw a plan, one picture for each mask row; with ``control`` also each seed without adapters.
 
-        Fields of ``render`` that are ``None`` come from the settings, then from the base. Raises BadRequest before the
-        base is loaded if none was chosen for the plan's family, or the outputs folder cannot be written.
+        A field of ``render`` that is ``None`` is taken from the settings or, if they lack it, from the base. Raises
+        BadRequest, before it loads a base, if none was chosen for the plan's family or the outputs folder is read-only.
         """
         from stylus_gen.tools.file import make_folder
         from stylus_gen.tools.generate import generate, within_limits

@@ -126,7 +126,7 @@ def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: 
         (["import", "nowhere"], 2, "nowhere"),
         (["replay", "nowhere.png"], 2, "nowhere.png"),
         (["import", "pickle.pt"], 3, "is a pickle"),
-        (["generate", "--plan", "list.json", "--seed", "3"], 2, "revise it"),
+        (["generate", "--plan", "list.json", "--seed", "3"], 2, "stylus revise"),
         (["plan", "a cat", "--out", "nowhere/plan.json"], 2, "--out"),
         (["plan", "a \udcff cat"], 2, "UTF-8"),
         (["generate", "--plan", "list.json"], 2, "'list.json' is not a plan: Input"),

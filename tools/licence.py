@@ -23,7 +23,7 @@ def allows_commercial(card: Card) -> bool | None:
 def forbids(card: Card, policy: Policy) -> Refusal | None:
     """Say why a policy refuses a card, or ``None``.
 
-    Search filters by columns that `unsafe`, `mildest_level` and `unlicensed` fill: no rule of policy is written twice.
+    Search does not call it: it filters by columns that `unsafe`, `mildest_level` and `unlicensed` fill.
     """
     return unsafe(card, policy.nsfw_level) or unlicensed(card, policy.profile)
 

@@ -2,7 +2,7 @@
 
 It knows the English negating words and their scope: the noun phrase that follows, and those joined to it by "or" and
 "and". Turns of phrase ("not only", "no one") and names that hold such a word ("No Game No Life",
-"boku no hero") negate nothing.
+"boku no hero") negate nothing. Whether a prompt excludes an adapter is decided by `exclusion` in candidate.py.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ RejectionCode = Literal[
     "clash",  # it contradicts an adapter already chosen
     "over_cap",  # more adapters than the caps allow
     "unasked",  # sliders and accelerators are added only when asked for by name
-    "banned",  # the user said no
+    "banned",  # the user banned it, or the prompt excludes it ("without a hat")
     "no_file",  # chosen, but its file is not on this machine
     "broken_file",  # its file cannot be used
 ]

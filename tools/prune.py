@@ -1,4 +1,4 @@
-"""The rules that every plan keeps: a list of small functions, each refuses a choice for one reason.
+"""The rules that every plan keeps. Each rule is a small function that refuses a choice for one reason.
 
 The planner decides what fits; these functions enforce caps, families, duplicates and clashes. They are pure.
 """
@@ -98,7 +98,7 @@ def unasked(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | N
     found = choice.candidate
     if found.kind not in ("slider", "accelerator") or found.adapter_id in rules.pinned:
         return None
-    if has_words(rules.prompt, found.name):  # its trigger words are no request: they are words such as "detailed"
+    if has_words(rules.prompt, found.name):  # trigger words do not count: a slider's are words like "detailed"
         return None
     return "unasked", f"{found.kind}s are added only when the prompt or a pin names them"
 
@@ -142,7 +142,7 @@ _VERSION = re.compile(
 
 
 def distinguishing(candidate: Candidate) -> frozenset[str]:
-    """List the trigger words that set an adapter apart: no boilerplate or plain looks, and of a character no outfit."""
+    """List the trigger words that are an adapter's own: no boilerplate or common looks; for a character no clothes."""
     said = {plain(word) for group in candidate.trigger_groups for word in group}
     words = {word for word in said if not is_generic(word)}
     if candidate.kind == "character":
@@ -151,17 +151,17 @@ def distinguishing(candidate: Candidate) -> frozenset[str]:
 
 
 def _name_both(words: frozenset[str], a: Candidate, b: Candidate) -> bool:
-    """Tell whether trigger words stand for two adapters: they are in both names, or invented and in one of them.
+    """Tell whether shared trigger words identify two adapters: both names hold one, or one name holds an invented one.
 
-    Of 217 pairs in a real catalogue that share theirs, those named by none were different adapters: "skistyle" is one
-    creator's mark, "character (series)" a form that nobody filled in.
+    In a real catalogue 217 pairs share all their trigger words. Those whose names hold none of them were different
+    adapters: "skistyle" is one creator's mark, "character (series)" is a template that nobody filled in.
     """
     in_a, in_b = ({word for word in words if _is_in(word, c.name)} for c in (a, b))
     return bool(in_a & in_b) or any(not _is_known(word) for word in in_a | in_b)
 
 
 def _is_in(words: str, name: str) -> bool:
-    """Tell whether a name holds a word of these, or all of them run together: ``redfox`` is in ``Red Fox``."""
+    """Tell whether a name holds one of the words that is not common, or all joined: ``redfox`` is in ``Red Fox``."""
     parts = stem(name).split()
     runs = {"".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1)}
     return any(not _is_known(word) for word in {*words.split()} & {*parts}) or words.replace(" ", "") in runs
@@ -172,7 +172,7 @@ def _is_known(word: str) -> bool:
 
 
 def clash(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
-    """Refuse a second character for the same place in the prompt: two faces in one span become a third."""
+    """Refuse a second character for the same words of the prompt: the picture would mix the two faces."""
     if choice.candidate.kind != "character" or choice.candidate.adapter_id in rules.pinned:
         return None
     for other in kept:

@@ -45,7 +45,7 @@ together. An accelerator's are those that its makers publish. A slider's scale i
 
 
 def recommend_weight(card: Card) -> tuple[float, WeightSource]:
-    """Return a weight and its source: the user's, else the examples' median, else the author's, else the kind's."""
+    """Return a weight and its source, the first of: user, examples (their median), author, kind, default."""
     used = [e.weight for e in card.examples if e.weight is not None and 0 < e.weight <= 2]
     if used and not (card.weight is not None and card.weight_source == "user"):
         return usual_weight(card.kind, round(median(used), 2), "examples")

@@ -1,7 +1,8 @@
 """Edits: the changes that a person can make to a plan. An edit makes a new plan and leaves the rest as it was.
 
-Weights, drops, seeds and the number of images are changed in the plan itself. A pin, a ban, a new base or new words
-run the planning graph again with everything else pinned, so that only what is open is searched and pruned.
+Weights, drops, removed words, seeds and the number of images are changed in the plan itself. A pin, a ban or added
+words run the planning graph again with the other adapters pinned, so that only what is open is searched and pruned. A
+new base runs it with the same concepts and no pins: all adapters are chosen again.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Pin(Record):
 
 
 class Ban(Record):
-    """Never use this adapter; another may take its place."""
+    """Leave an adapter out for good and plan again: another may be chosen instead."""
 
     action: Literal["ban"] = "ban"
     adapter: str
@@ -85,7 +86,7 @@ class Count(Record):
 
 
 class Remove(Record):
-    """Take words out of the prompt with the adapters that serve them, or a trigger word that the plan added."""
+    """Remove words from the prompt and the adapters chosen for them, or remove a trigger word that the plan added."""
 
     action: Literal["remove"] = "remove"
     words: str = Field(min_length=1)
@@ -179,7 +180,7 @@ def _rebase(plan: Plan, edit: Rebase, context: AgentContext) -> Plan:
 
 
 def _pin(plan: Plan, adapter: str, context: AgentContext) -> Plan:
-    """Add an adapter to a plan, although it is full or the adapter was banned before."""
+    """Add an adapter to a plan. If it is banned, lift the ban; if the plan is full, raise the cap, to 10 at most."""
     most = min(10, max(plan.max_adapters, len(plan.assignments) + 1))
     banned = tuple(b for b in plan.banned if b != adapter)
     return _replan(plan, context, set(), pinned=(adapter,), max_adapters=most, banned=banned)
@@ -211,7 +212,7 @@ def _remove_words(plan: Plan, words: str, context: AgentContext) -> Plan:
 
 
 def _find_concepts(plan: Plan, prompt: str) -> tuple[Concept, ...]:
-    """Find the plan's concepts in a changed prompt. Those whose words are gone are left out; the rest keep their id."""
+    """Find the plan's concepts in a changed prompt and update their positions; drop those whose words are gone."""
     found = []
     at = 0
     for concept in sorted(plan.concepts, key=lambda c: c.start):
@@ -233,7 +234,7 @@ def _request(plan: Plan, **facts: Any) -> PlanRequest:
 
 
 def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> Plan:
-    """Run the planning graph again with the assignments pinned that are not ``gone``; a person's changes are kept."""
+    """Run the planning graph again: pin the assignments that are not ``gone``, and keep a person's changes to them."""
     kept = [a for i, a in enumerate(plan.assignments) if i not in gone]
     cards = {card.id: card for card in context.cards([a.adapter_id for a in kept])}
     places = {concept.id: concept for concept in plan.concepts}
@@ -251,7 +252,7 @@ def _replan(plan: Plan, context: AgentContext, gone: set[int], **facts: Any) -> 
 
 
 def _restore_changes(plan: Plan, before: Sequence[Assignment], context: AgentContext) -> Plan:
-    """Set the weights again that a person set before, and take out the trigger words that they took out."""
+    """Restore a person's changes: the weights that they set and the trigger words that they removed."""
     known = {a.adapter_id: a for a in before}
     assignments = []
     for a in plan.assignments:

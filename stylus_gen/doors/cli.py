@@ -127,7 +127,7 @@ def index(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check or rebuild the search index. Without an option, build the vector index for a family of 100,000 adapters."""
+    """Speed up search by meaning in a family of 100,000 adapters or more, or check or rebuild the search index."""
     with opened(family=family) as stylus:
         if rebuild:
             stylus.rebuild_index()
@@ -144,7 +144,7 @@ def index(
 
 
 def show_audit(audit: Audit, as_json: bool) -> None:
-    """Print an audit of the index. Exit as for `Unavailable` when the index is not sound."""
+    """Print an audit of the index. If it found faults, exit with the code of `Unavailable`."""
     from stylus_gen.doors.tables import plain
 
     if as_json:
@@ -248,7 +248,7 @@ def generate(
     if not prompt and (images != 1 or any(value not in (None, "", []) for value in given)):
         raise BadRequest(
             "--images, --seed, --negative, --pin, --ban, --max-adapters, --diversity, --profile and --nsfw-level go "
-            "with a prompt; a plan or thread has its own values: revise it"
+            "with a prompt; a plan file or a thread has its own values: edit the file, or use `stylus revise`"
         )
     drawing = {"steps": steps, "guidance": guidance, "width": width, "height": height, "scheduler": scheduler}
     who = {"family": family, "base": base, "model": model, "profile": profile, "nsfw_level": nsfw_level}

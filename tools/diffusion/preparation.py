@@ -25,7 +25,7 @@ def prepare_recipe(
     *,
     control: bool = False,
 ) -> Recipe:
-    """Make the recipe of one picture of a plan; ``settings`` are complete. A control has no adapters."""
+    """Make the recipe of one picture of a plan, without adapters for a ``control``. All ``settings`` must be set."""
     active = () if control else plan.active(image)
     prompt = plan.prompt if control else _prompt(plan, active)
     named = {adapters[a.adapter_id].sha256: a for a in active}

@@ -115,7 +115,7 @@ def civitai_card(note: Any, file: Card) -> SourceCards:
 
 
 def manager_card(note: Any, file: Card) -> SourceCards:
-    """Read Lora-Manager's JSON and the Civitai version object in it, which the user may have written."""
+    """Read Lora-Manager's JSON and the Civitai version object in it; one without an id was written by the user."""
     if not isinstance(note, dict):
         return [Problem("", "expected a JSON object", skipped=False)]
     inner = note.get("civitai")
@@ -153,7 +153,10 @@ SIDECARS: dict[str, Callable[[Any, Card], SourceCards]] = {
     ".metadata.json": manager_card,
     ".civitai.info": civitai_card,
 }
-"""The suffixes of files beside ``<stem>.safetensors``, and their readers."""
+"""The suffixes of files beside ``<stem>.safetensors``, and their readers.
+
+A reader names the source of its cards. A new source needs its rank in `AUTHORITY` (tools/store/provenance.py).
+"""
 
 
 def _blank(file: Card) -> Card:
@@ -183,7 +186,7 @@ def _model_card(note: dict[str, Any], file: Card) -> SourceCards:
 
 
 def _cards(version: SiteVersion, model: SiteModel, file: Card) -> list[Card | Problem]:
-    """Make a version's cards; a version that lists no files describes the file beside it."""
+    """Make a card for each file that a version lists or, if it lists none, one for the file beside the sidecar."""
     if version.files or model.type.lower() not in ADAPTER_TYPES:
         cards = list(version_cards(version, model, ""))
         return [Problem("", c.why, skipped=False) if isinstance(c, Problem) else c for c in cards]
@@ -191,7 +194,7 @@ def _cards(version: SiteVersion, model: SiteModel, file: Card) -> list[Card | Pr
 
 
 def _choose(cards: Sequence[Card | Problem], file: Card, *, sure: bool = True) -> SourceCards:
-    """Choose the card of this file by its hash or, if no hash is known, if the match is ``sure``."""
+    """Choose this file's card: one with its hash or, if the match is ``sure``, one that has no hash at all."""
     candidates = [card for card in cards if isinstance(card, Card)]
     own = [card for card in candidates if _same_hash(card, file)]
     own = own or [card for card in candidates if sure and card.sha256 is None and not card.aliases]
@@ -218,7 +221,7 @@ def _same_tensors(version: Any, file: Card) -> bool:
 
 
 def _about(card: Card, file: Card) -> Card:
-    """Drop from a site's card what the local file states better, and the hashes of an earlier header."""
+    """Give a site's card the local file's id and hashes. Clear its file name and size: the file itself states them."""
     own = {kind: value for kind, value in card.aliases.items() if card.sha256 == file.sha256}
     return card.model_copy(
         update={"id": file.id, "sha256": None, "file_name": "", "file_size": None, "aliases": own | file.aliases}

@@ -1,8 +1,8 @@
 """One adapter file, read and bound to a base: which tensors change which weights.
 
-A file is taken whole or refused: what does not fit, is damaged or is of no form that we know raises AdapterRejected.
-The one exception: modules that this base does not have are counted (`Adapter.unmatched`), up to half of the file.
-It changes no model: see runtime.py.
+A file is accepted whole or refused: AdapterRejected if it does not fit, is damaged, or has an unknown form. The one
+exception: modules that this base does not have are counted (`Adapter.unmatched`), up to half of the file.
+Reading changes no model: tools/diffusion/apply.py does.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Target = tuple[Site, str]
 """A parameter of the base: a module, and ``weight`` or ``bias``."""
 
 _Parts = dict[str, Tensor]
-_BESIDE = ("alpha", "dora_scale", "magnitude", "diff_b")
+_NOT_FACTORS = ("alpha", "dora_scale", "magnitude", "diff_b")
 
 
 def misfit(family: Family, base: Family, why: str) -> AdapterRejected:
@@ -58,7 +58,7 @@ def make_patches(
     """
     patches: dict[Target, Patch] = {}
     for site, parts in bound.items():
-        factors = {name: part for name, part in parts.items() if name not in _BESIDE}
+        factors = {name: part for name, part in parts.items() if name not in _NOT_FACTORS}
         if factors or "diff_b" not in parts:
             patches[site, "weight"] = _weight_patch(site, parts, factors, sites, alphas)
         if "diff_b" in parts:

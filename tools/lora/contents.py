@@ -11,10 +11,11 @@ from stylus_gen.tools.lora.alphas import read_alphas
 from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.lora.keys import parse_key
 
-_BESIDE = ("alpha", "magnitude", "dora_scale")  # parts that stand beside a difference, and make none alone
+_BESIDE = ("alpha", "magnitude", "dora_scale")  # parts that only modify a difference
 
-# Forms of adapters that are not applied here: OFT, BOFT, IA³, VeRA, GLoRA, and LoRA under a trainer's own names.
-_FORMS = re.compile(
+# Names that only adapters have, also in forms that `parse_key` does not know: OFT, BOFT, IA³, VeRA, GLoRA, and LoRA
+# under a trainer's own names. adapter.py refuses what cannot be applied.
+_ADAPTER_NAME = re.compile(
     r"^(lora_(unet|te\d?|transformer|prior)|lycoris)_|(^|[._])(lora_(A|B|down|up|mid|embedding_[AB])|lora\d*[._](down|up))"
     r"([._]|$)|[._](oft_(blocks|diag|R)|boft_[RS]|ia3_l|vera_lambda|hada_|lokr_)"
 )
@@ -77,7 +78,7 @@ def require_adapter(header: Header, path: Path) -> None:
 
 def _is_form(name: str) -> bool:
     key = parse_key(name)
-    return not _is_beside(name) if key else _FORMS.search(name) is not None
+    return not _is_beside(name) if key else _ADAPTER_NAME.search(name) is not None
 
 
 def _is_beside(name: str) -> bool:

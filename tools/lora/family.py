@@ -1,7 +1,7 @@
-"""The family of an adapter, sniffed: from its tensors' names and shapes, which cannot lie, and its metadata, which can.
+"""An adapter's family, detected from its tensors' names and shapes (reliable) and its metadata (not reliable).
 
-Siblings have equal shapes (Pony and Illustrious on SDXL, Flux dev and schnell), and some modules are alike in several
-families: there the metadata's word is taken. Widths are those of the published models' default configurations.
+Some families have equal shapes (Pony and Illustrious on SDXL, Flux dev and schnell) or share modules: there the
+metadata decide. Widths are those of the published models' default configurations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stylus_gen.tools.families import TITLES, Family, named_family, share_shape
 from stylus_gen.tools.lora.header import Header, TensorInfo
 from stylus_gen.tools.lora.keys import DENOISER, parse_key
 
-MAX_MODULES = 4_000  # that are looked at; the largest base has some 1,500
+MAX_MODULES = 4_000  # at most this many are inspected; the largest base has about 1,500
 
 _UNET = r"(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block)_.*"
 _MMDIT = r"(double_blocks|single_blocks|single_transformer_blocks)_\d"
@@ -30,7 +30,7 @@ _KLEIN: tuple[Family, ...] = ("flux", "flux2", "chroma", "hunyuan")
 
 
 class Rule(NamedTuple):
-    """The families that have a module of this name, likeliest first; the widths of its input and its output there.
+    """The families that have a module of this name, likeliest first, and the widths of its input and output.
 
     ``_`` stands for ``.`` in names; ``None`` is any width.
     """
@@ -45,7 +45,7 @@ def _of(*widths: int) -> frozenset[int]:
     return frozenset(widths)
 
 
-# The first that fits any module decides: what one family alone has stands before what several have.
+# The first rule that matches any module decides: rules for one family come before rules for several.
 _RULES: tuple[Rule, ...] = (
     Rule(("hidream",), r"(double|single)_stream_blocks_"),
     Rule(("zimage",), r"(^|_)(layers|noise_refiner|context_refiner)_\d+_(attention|feed_forward)_", _of(3840)),
@@ -102,39 +102,40 @@ _INPUT = frozenset({"A", "hada_w1_b", "hada_w2_b", "diff", "lokr_w1", "lokr_w1_b
 _OUTPUT = frozenset({"B", "hada_w1_a", "hada_w2_a", "diff", "lokr_w1", "lokr_w1_a", "lokr_w2", "lokr_w2_a"})
 
 _HINTS = ("modelspec.architecture", "ss_base_model_version", "base_model", "ss_sd_model_name")
-_GENERAL = ("sdxl", "flux")  # bases that others are made of, which a later hint may name
+_GENERAL = ("sdxl", "flux")  # others derive from these, so a later hint that names one of those wins
 
 
 class Shape(NamedTuple):
-    """The families whose modules an adapter's tensors fit, likeliest first, and how that was told."""
+    """The families whose modules an adapter's tensors fit, likeliest first, and the reason."""
 
     families: tuple[Family, ...]
     reason: str
 
     @property
     def guess(self) -> Family:
-        """Give the likeliest family; ``unknown`` where none fits."""
+        """Return the likeliest family; ``unknown`` if none fits."""
         return self.families[0] if self.families else "unknown"
 
 
 def sniff_family(header: Header) -> tuple[Family, str]:
-    """Tell an adapter's family and how it was told; ``unknown`` where nothing says.
+    """Detect an adapter's family and give the reason; ``unknown`` if nothing shows it.
 
-    The metadata's word counts unless the tensors contradict it.
+    The metadata decide unless the tensors contradict them.
     """
     shape = family_of_tensors(header)
     hinted, hint = family_of_metadata(header)
     if hinted is None:
         return shape.guess, shape.reason
-    # What names a base that is no family here may be right wherever several fit; SSD-1B and Kolors look like SDXL.
-    stranger = hinted == "unknown" and (len(shape.families) != 1 or shape.guess == "sdxl")
-    if stranger or not shape.families or hinted in shape.families or share_shape(hinted, shape.guess):
+    # Metadata that name a base of no family here are believed unless the tensors fit exactly one family: another base
+    # may have the same shapes. SSD-1B and Kolors look like SDXL, so SDXL alone does not count as exactly one.
+    other_base = hinted == "unknown" and (len(shape.families) != 1 or shape.guess == "sdxl")
+    if other_base or not shape.families or hinted in shape.families or share_shape(hinted, shape.guess):
         return hinted, hint
     return shape.guess, shape.reason
 
 
 def family_of_tensors(header: Header) -> Shape:
-    """Tell the families whose modules the tensors are for."""
+    """List the families that the tensors fit."""
     modules = dict(islice(_modules(header.tensors).items(), MAX_MODULES))
     for rule in _RULES:
         pattern = re.compile(rule.module)
@@ -147,9 +148,9 @@ def family_of_tensors(header: Header) -> Shape:
 
 
 def family_of_metadata(header: Header) -> tuple[Family | None, str]:
-    """Tell the family that the metadata name; ``unknown``: a base that is no family here; ``None``: they do not say.
+    """Find the family in the metadata: ``unknown`` if they name another base, ``None`` if they name none.
 
-    A checkpoint's own name says more than the architecture it has.
+    A checkpoint's name is more specific than its architecture.
     """
     best: tuple[Family | None, str] = (None, "its metadata do not say")
     for key in _HINTS:
@@ -165,7 +166,7 @@ def _refines(family: Family, general: Family) -> bool:
 
 
 def _modules(tensors: dict[str, TensorInfo]) -> dict[str, tuple[int, int]]:
-    """List the modules that the adapter changes: (features in, features out), 0 where its tensors do not say."""
+    """List the modules that the adapter changes: (features in, features out), 0 if its tensors do not show it."""
     inputs: dict[str, int] = {}
     outputs: dict[str, int] = {}
     for module, part, shape in _parts(tensors):
@@ -180,6 +181,6 @@ def _parts(tensors: dict[str, TensorInfo]) -> Iterator[tuple[str, str, tuple[int
     for name, tensor in tensors.items():
         key = parse_key(name)
         if key is not None and len(tensor.shape) >= 2:
-            # Text encoders keep their prefix: which one it is, trainers write there.
+            # Text encoders keep their prefix: it shows which encoder it is.
             module = key.module if key.component == DENOISER else name.removesuffix(f".{key.part}")
             yield module.replace(".", "_"), key.part, tensor.shape

@@ -1,7 +1,8 @@
 """Keep the search documents in the database up to date with the catalogue.
 
 Each batch is a transaction: an import that is killed can be run again. The database counts the words
-(sql/003_index.sql). Ranking is elsewhere.
+(sql/003_index.sql). Ranking is elsewhere. Migrations change the tables (tools/store/migrate.py); what the documents
+contain is upgraded here, by raising `FORMAT`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def update_index(db: Database, embedder: Embedder, progress: Progress) -> None:
 
 
 def renew_index(db: Database, embedder: Embedder, progress: Progress) -> None:
-    """Rebuild an index that another version of Stylus wrote or that is incomplete; otherwise do nothing."""
+    """Rebuild an index that is incomplete or whose format is not `FORMAT`; otherwise do nothing."""
     with db.pool.connection() as conn:
         row = conn.execute("SELECT format, complete FROM search_settings").fetchone()
     if row not in (None, (FORMAT, True)):

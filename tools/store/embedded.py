@@ -82,7 +82,10 @@ def make_home(home: Path) -> None:
 
 
 def stop_server(folder: Path) -> None:
-    """Stop a server that is no longer used; its folder is deleted next."""
+    """Stop a server at once; its folder is deleted next.
+
+    Normally pgserver stops it, when the last process that `start_server` registered as its user exits.
+    """
     _forget(folder)
     for process in _servers(folder):
         _end(process)

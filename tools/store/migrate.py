@@ -1,4 +1,8 @@
-"""Run the migrations ``sql/NNN_name.sql``, in the order of their names, once each."""
+"""Run the migrations ``sql/NNN_name.sql``, in the order of their names, once each.
+
+Two are numbered 003: they were written at the same time, and a migration that databases have applied is never renamed.
+The search documents have their own upgrade: `renew_index` in tools/search/index.py.
+"""
 
 from __future__ import annotations
 

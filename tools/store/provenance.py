@@ -11,13 +11,14 @@ from typing import Any
 
 from stylus_gen.tools.card import Card, Example, Licence, Stats
 from stylus_gen.tools.families import share_shape
+from stylus_gen.tools.licence import BLOCKED
 
 Claims = dict[str, tuple[Any, str]]
 """``{field: (value, source)}``: what is known, and which source stated it."""
 
 # From lowest to highest authority. "tensors" is the likeliest of the families that fit the tensors' names and shapes.
+# Readers in tools/ingest/ name the sources (see SIDECARS). A new one needs a rank here: unlisted, it loses to all.
 AUTHORITY = ("tensors", "header", "a1111", "lora-manager", "civitai", "user")
-BLOCKED = 32
 WEIGHT_AUTHORITY = (None, "default", "kind", "author", "examples", "user")
 
 # Each table's columns with their defaults.
@@ -61,7 +62,7 @@ def merge(old: Claims, new: Claims, *, fill_only: bool = False) -> Claims:
 
 
 def _fitting(claims: Claims, shapes: tuple[Sequence[str], str]) -> Claims:
-    """Leave out a family that none of the families in ``shapes`` shares its shapes with; put the likeliest there."""
+    """Replace a family that the tensors rule out by the likeliest of those that they fit (``shapes``)."""
     families, source = shapes
     if "family" not in claims or not families or any(share_shape(claims["family"][0], shape) for shape in families):
         return claims
@@ -70,7 +71,7 @@ def _fitting(claims: Claims, shapes: tuple[Sequence[str], str]) -> Claims:
 
 
 def _replaces(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
-    """Decide whether the new claim about a field replaces the old one. A weight is ranked by where it comes from."""
+    """Decide whether the new claim about a field replaces the old one. Weights rank by `WEIGHT_AUTHORITY` first."""
     if field == "weight":
         old_rank, new_rank = (WEIGHT_AUTHORITY.index(weight_source) for (_, weight_source), _ in (old, new))
         if old_rank != new_rank:
@@ -79,13 +80,13 @@ def _replaces(field: str, old: tuple[Any, str], new: tuple[Any, str]) -> bool:
 
 
 def _strictness(claim: tuple[int, str]) -> tuple[int, int, int, int]:
-    """Rank a safety claim: blocked is strictest, then by the mildest picture; True is stricter than False."""
+    """Rank a safety claim by strictness: blocked, then the level of the mildest picture. True ranks above False."""
     level = int(claim[0])
     return level & BLOCKED, level & -level, level, authority(claim[1])
 
 
 def claims_of(card: Card, table: dict[str, Any], source: str) -> Claims:
-    """Make the claims of a card about the columns of one table; ``source`` made those without provenance."""
+    """Make a card's claims about one table's columns. ``source`` is the source of fields without provenance."""
     values = {field: value for field, value in _flatten(card).items() if field in table and value != table[field]}
     return from_columns(values, {field: card.provenance.get(_group(field)) or source for field in values})
 
