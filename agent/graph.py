@@ -52,14 +52,14 @@ def run(state: State, context: AgentContext) -> Plan:
     """Go on from any state to a plan. Steps that the state already holds are not repeated."""
     context = replace(context, cards=read_once(context.cards))
     config = {"recursion_limit": RECURSION_LIMIT}
-    final = _graph().invoke(state, config, context=context, version="v2")  # type: ignore[call-overload]
+    final = planning_graph().invoke(state, config, context=context, version="v2")  # type: ignore[call-overload]
     plan = final.value.plan
     assert isinstance(plan, Plan)
     return plan
 
 
 @cache
-def _graph() -> Graph:
+def planning_graph() -> Graph:
     """Wire the nodes. LangGraph retries none: a failed model call is a fault, counted and bounded like any other."""
     return (
         StateGraph(State, context_schema=AgentContext)

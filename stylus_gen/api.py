@@ -177,7 +177,7 @@ class Stylus:
         """Plan a request."""
         from stylus_gen.agent.graph import plan_prompt
 
-        return plan_prompt(request, self._context())
+        return plan_prompt(request, self.context)
 
     def revise(self, thread: str, line: str) -> Plan:
         """Change a thread's plan by a line such as "less of the style"; "accept" ends the wait for approval."""
@@ -213,6 +213,30 @@ class Stylus:
         prompt, uses, family = read_recipe_input(recipe)
         policy = policy or self.settings.policy
         return check_recipe(prompt, uses, self.card, family=family or self.family, policy=policy)
+
+    def explain(self, plan: Plan, adapter: str | None = None) -> list[str]:
+        """Say why a plan chose or refused an adapter (by id or name); without one, why it did so with each."""
+        from stylus_gen.tools.explain import explain_plan
+
+        return explain_plan(plan, adapter)
+
+    def export(self, plan: Plan, form: str, *, image: int = 0) -> str:
+        """Write one image of a plan for another program: ``a1111``, ``comfyui``, ``diffusers`` or ``json``.
+
+        Raises BadRequest for an unknown form, a missing image, a family that the form cannot draw, or an adapter whose
+        file has no name.
+        """
+        from stylus_gen.tools.diffusion.base import declaration
+        from stylus_gen.tools.export import export_plan, file_of
+        from stylus_gen.tools.store.adapters import get_cards
+
+        cards = get_cards(self.database, [a.adapter_id for a in plan.assignments])
+        base = plan.base or self.settings.base or (self.base if plan.family == "world" else f"your-{plan.family}-base")
+        render = self.settings.render
+        if Path(base).is_dir():
+            render = render.over(declaration(base).defaults)
+        files = {card.id: file_of(card) for card in cards}
+        return export_plan(plan, form, files, base=base, settings=render, image=image)
 
     # Pictures
 
@@ -318,7 +342,7 @@ class Stylus:
         serde = JsonPlusSerializer(allowed_msgpack_modules=STORED)
         saver = PostgresSaver(self.database.pool, serde=serde)  # type: ignore[arg-type]  # it sets its own row factory
         saver.setup()
-        return Threads(saver, self._context())
+        return Threads(saver, self.context)
 
     @property
     def base(self) -> str:
@@ -347,8 +371,10 @@ class Stylus:
         of = self.settings
         return load_base(self.base, device=of.device, dtype=of.dtype, family=of.family, progress=progress)
 
+    @property
     @once
-    def _context(self) -> AgentContext:
+    def context(self) -> AgentContext:
+        """What the planning graph depends on, for LangGraph programs that hold it as a subgraph."""
         from stylus_gen.context import agent_context
 
         self._renew_index(self.progress)

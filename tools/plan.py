@@ -6,6 +6,7 @@ nothing of databases, models or tensors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from stylus_gen.tools.card import Kind, WeightSource
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family
+from stylus_gen.tools.triggers import place_words
 
 MAX_IMAGES = 64
 """Pictures of one plan."""
@@ -240,3 +242,19 @@ class Plan(Record):
     def active(self, image: int) -> tuple[Assignment, ...]:
         """List the assignments that are on for one image."""
         return tuple(a for a, on in zip(self.assignments, self.masks[image], strict=True) if on)
+
+
+def drawn_prompt(plan: Plan, image: int) -> str:
+    """Give the prompt of one image: trigger words of adapters that are off stay out of it."""
+    active = plan.active(image)
+    if len(active) == len(plan.assignments):
+        return plan.final_prompt
+    if not active:
+        return plan.prompt
+    if plan.final_prompt != place_words(plan.prompt, _added_words(plan.assignments)):
+        return plan.final_prompt  # somebody wrote it by hand
+    return place_words(plan.prompt, _added_words(active))
+
+
+def _added_words(assignments: Sequence[Assignment]) -> list[str]:
+    return [word for assignment in assignments for word in assignment.trigger_words]

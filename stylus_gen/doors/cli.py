@@ -194,6 +194,10 @@ def plan(
     installed: Installed = None,
     thread: Annotated[str | None, typer.Option(help="Keep the plan under this name, for `stylus revise`.")] = None,
     approve: Annotated[bool, typer.Option(help="Require `stylus revise NAME accept` before drawing.")] = False,
+    form: Annotated[
+        str | None, typer.Option("--as", help="Print it for a1111, comfyui, diffusers or as json.", show_default=False)
+    ] = None,
+    image: Annotated[int, typer.Option(min=0, help="With --as: which image of the plan.")] = 0,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +209,25 @@ def plan(
     with opened(**who, installed_only=installed) as stylus:
         wish = stylus.request(prompt, images=images, seed=seed, negative_prompt=negative, **wishes)
         made = stylus.threads.plan(thread, wish, approve=approve) if thread else stylus.plan_request(wish)
-    show_plan(made, out, as_json)
+        exported = stylus.export(made, form, image=image) if form else None
+    if exported is None:
+        return show_plan(made, out, as_json)
+    if out:
+        from stylus_gen.tools.file import write_whole
+
+        write_whole(out, exported)
+    else:
+        print(exported)
+    for warning in made.warnings:
+        complain(warning)
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="plan or tool.")] = "tool") -> None:
+    """Print a JSON schema: of the tool that chat models call, in OpenAI's form, or of the Plan."""
+    from stylus_gen.schema import read_schema
+
+    show_json(read_schema(what))
 
 
 @app.command()
@@ -345,6 +367,24 @@ def doctor(base: Base = None, model: Model = None, family: Family = None, as_jso
         show(table("doctor", ("what", "state", "detail", "what to do"), findings))
     if any(f.state == "missing" for f in findings):
         raise typer.Exit(outcome_of(Unavailable).exit_code)
+
+
+@app.command()
+def mcp(
+    http: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve HTTP on this port.", show_default=False)
+    ] = None,
+    family: Family = None,
+    base: Base = None,
+    model: Model = None,
+    out: Out = None,
+) -> None:
+    """Serve other agents over MCP: on standard input and output, or with --http on http://127.0.0.1:PORT/mcp."""
+    from stylus_gen.api import Stylus
+    from stylus_gen.doors.mcp import serve_http, serve_stdio
+
+    with Stylus(family=family, base=base, model=model, outputs=out) as stylus:
+        serve_http(stylus, http) if http else serve_stdio(stylus)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from stylus_gen.tools.diffusion.apply import strongest
 from stylus_gen.tools.diffusion.draw import ignored, versions
@@ -12,8 +12,7 @@ from stylus_gen.tools.diffusion.schedulers import label, make_scheduler
 from stylus_gen.tools.diffusion.settings import RenderSettings, above_usual
 from stylus_gen.tools.families import TITLES, support
 from stylus_gen.tools.lora.adapter import Adapter
-from stylus_gen.tools.plan import Assignment, Plan
-from stylus_gen.tools.triggers import place_words
+from stylus_gen.tools.plan import Assignment, Plan, drawn_prompt
 
 
 def prepare_recipe(
@@ -27,7 +26,7 @@ def prepare_recipe(
 ) -> Recipe:
     """Make the recipe of one picture of a plan, without adapters for a ``control``. All ``settings`` must be set."""
     active = () if control else plan.active(image)
-    prompt = plan.prompt if control else _prompt(plan, active)
+    prompt = plan.prompt if control else drawn_prompt(plan, image)
     named = {adapters[a.adapter_id].sha256: a for a in active}
     applied = strongest([(adapters[a.adapter_id], a.weight) for a in active])
     return Recipe(
@@ -66,21 +65,6 @@ def _applied(adapter: Adapter, assignment: Assignment, weight: float) -> Applied
         matched=adapter.matched,
         unmatched=len(adapter.unmatched),
     )
-
-
-def _prompt(plan: Plan, active: Sequence[Assignment]) -> str:
-    """Choose the prompt of a row: trigger words of adapters that are off stay out of it."""
-    if len(active) == len(plan.assignments):
-        return plan.final_prompt
-    if not active:
-        return plan.prompt
-    if plan.final_prompt != place_words(plan.prompt, _words(plan.assignments)):
-        return plan.final_prompt  # somebody wrote it by hand
-    return place_words(plan.prompt, _words(active))
-
-
-def _words(assignments: Sequence[Assignment]) -> list[str]:
-    return [word for assignment in assignments for word in assignment.trigger_words]
 
 
 def _doubts(adapter: Adapter, assignment: Assignment, pipeline: Pipeline) -> list[str]:

@@ -102,9 +102,14 @@ _USUAL: dict[str, tuple[int, float]] = {
 }
 
 
+def usual_settings(family: Family) -> tuple[int, float]:
+    """Give the steps and the guidance that a family is usually drawn with."""
+    return _USUAL.get(family, (30, 7.0))
+
+
 def base_defaults(pipe: Any, family: Family) -> RenderSettings:
     """Settings for a base that says nothing itself: its family's steps and guidance, the size it was trained at."""
-    steps, guidance = _USUAL.get(family, (30, 7.0))
+    steps, guidance = usual_settings(family)
     unet = getattr(pipe, "unet", None)
     latent = unet.config.sample_size if unet is not None else getattr(pipe, "default_sample_size", 128)
     side = min(MAX_SIDE, max(8, int(latent) * int(getattr(pipe, "vae_scale_factor", 8)) // 8 * 8))
