@@ -12,7 +12,7 @@ from stylus_gen.tools.errors import AdapterRejected, BadRequest, PolicyRefused, 
 
 
 class Outcome(NamedTuple):
-    """One row of the table. ``mcp``: "tool" for what the calling model can correct, "protocol" for what it cannot."""
+    """One row of the table. ``mcp``: "tool" for what the calling model reads, "protocol" for what only its host does."""
 
     exit_code: int
     http_status: int
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
 OUTCOMES: dict[type[StylusError], Outcome] = {
     BadRequest: Outcome(2, 400, "tool"),
     AdapterRejected: Outcome(3, 422, "tool"),
-    Unavailable: Outcome(4, 503, "protocol"),
+    Unavailable: Outcome(4, 503, "tool"),
     PolicyRefused: Outcome(6, 403, "tool"),
 }
 
