@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,21 @@ def test_the_python_in_the_readme_runs_on_a_fresh_machine(
 ) -> None:
     monkeypatch.setenv("STYLUS_DATABASE_URL", database_url)
     monkeypatch.chdir(tmp_path)
-    (program,) = blocks("python")
     made: dict[str, object] = {}
-    exec(program, made)
+    for program in blocks("python"):
+        exec(program, made)
+    assert "penguin" in str(made["answer"]).lower()
     result = made["result"]
     assert [path.suffix for path in result.images] == [".png"] * 4  # type: ignore[attr-defined]
     assert all(path.is_file() for path in result.images)  # type: ignore[attr-defined]
     assert len(result.recipes) == 4  # type: ignore[attr-defined]
+
+
+def test_the_mcp_configuration_in_the_readme_starts_a_command_that_exists() -> None:
+    (block,) = blocks("json")
+    server = json.loads(block)["mcpServers"]["stylus"]
+    assert server["command"] == "stylus"
+    assert server["args"][0] in get_command(app).commands  # type: ignore[attr-defined]
 
 
 def commands_said(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from stylus_gen.tools.errors import AdapterRejected, BadRequest, PolicyRefused, 
 
 
 class Outcome(NamedTuple):
-    """One row of the table. ``mcp``: "tool" for what the calling model reads, "protocol" for what only its host does."""
+    """One row of the table. ``mcp``: "tool" if the calling model reads it, "protocol" if only its host does."""
 
     exit_code: int
     http_status: int

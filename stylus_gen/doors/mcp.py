@@ -75,7 +75,12 @@ class Planned(BaseModel):
 def make_server(stylus: Stylus) -> MCPServer[None]:
     """Make the server of an open `Stylus`; whoever opened it closes it."""
     server: MCPServer[None] = MCPServer("stylus", instructions=INSTRUCTIONS)
+    for add in (_add_catalogue, _add_planning, _add_drawing, _add_resources, _add_prompts):
+        add(server, stylus)
+    return server
 
+
+def _add_catalogue(server: MCPServer[None], stylus: Stylus) -> None:
     @server.tool(annotations=READS)
     async def search_adapters(
         query: str, kind: str | None = None, limit: Annotated[int, Field(ge=1, le=50)] = 10
@@ -90,6 +95,16 @@ def make_server(stylus: Stylus) -> MCPServer[None]:
         card = await _run(lambda: stylus.card(adapter))
         return card.model_dump(mode="json", exclude={"path"}, exclude_defaults=True)
 
+    @server.tool(annotations=WRITES)
+    async def import_adapters(
+        path: Annotated[str, Field(description="a folder or file on this machine")], ctx: Context
+    ) -> dict[str, Any]:
+        """Read a folder of LoRA files into the catalogue; nothing is copied."""
+        summary = await _run_with_progress(lambda progress: stylus.import_adapters(path, progress=progress), ctx)
+        return {name: value for name, value in summary.to_json().items() if name != "problems"}
+
+
+def _add_planning(server: MCPServer[None], stylus: Stylus) -> None:
     @server.tool(annotations=WRITES)
     async def plan_image(
         prompt: str,
@@ -107,6 +122,13 @@ def make_server(stylus: Stylus) -> MCPServer[None]:
         work = partial(_plan, stylus, prompt, images=images, seed=seed, max_adapters=max_adapters, **asked)
         return _planned(*await _run_with_progress(work, ctx))
 
+    @server.tool(annotations=READS)
+    async def explain(plan_id: PlanId, adapter: Adapter | None = None) -> str:
+        """Say why a plan chose or refused an adapter, or all of them."""
+        return await _run(lambda: "\n".join(stylus.explain(stylus.threads.read(plan_id), adapter)))
+
+
+def _add_drawing(server: MCPServer[None], stylus: Stylus) -> None:
     @server.tool(annotations=WRITES)
     async def draw(
         plan_id: PlanId,
@@ -123,19 +145,8 @@ def make_server(stylus: Stylus) -> MCPServer[None]:
         plan_id, plan = await _run_with_progress(partial(_plan, stylus, prompt, images=images), ctx)
         return await _draw(stylus, plan_id, plan, ctx)
 
-    @server.tool(annotations=READS)
-    async def explain(plan_id: PlanId, adapter: Adapter | None = None) -> str:
-        """Say why a plan chose or refused an adapter, or all of them."""
-        return await _run(lambda: "\n".join(stylus.explain(stylus.threads.read(plan_id), adapter)))
 
-    @server.tool(annotations=WRITES)
-    async def import_adapters(
-        path: Annotated[str, Field(description="a folder or file on this machine")], ctx: Context
-    ) -> dict[str, Any]:
-        """Read a folder of LoRA files into the catalogue; nothing is copied."""
-        summary = await _run_with_progress(lambda progress: stylus.import_adapters(path, progress=progress), ctx)
-        return {name: value for name, value in summary.to_json().items() if name != "problems"}
-
+def _add_resources(server: MCPServer[None], stylus: Stylus) -> None:
     @server.resource("adapter://{adapter}", mime_type="application/json")
     async def adapter_card(adapter: str) -> str:
         """Give an adapter's card."""
@@ -151,6 +162,8 @@ def make_server(stylus: Stylus) -> MCPServer[None]:
         """Give a picture that was drawn, with its recipe inside."""
         return (await _resource(lambda: find_picture(stylus.settings.outputs, key))).read_bytes()
 
+
+def _add_prompts(server: MCPServer[None], stylus: Stylus) -> None:
     @server.prompt(title="Compose with my LoRAs")
     def compose_with_my_loras(prompt: str) -> str:
         """Plan a picture with the user's own adapters, show the plan, then draw it."""
@@ -158,8 +171,6 @@ def make_server(stylus: Stylus) -> MCPServer[None]:
             f"Call plan_image with this prompt, unchanged: {prompt!r}. Tell me which adapters were chosen, which were "
             "refused and why, and what no adapter covers. Ask whether to draw; then call draw with the plan's id."
         )
-
-    return server
 
 
 class Drawn(BaseModel):
