@@ -114,12 +114,13 @@ def _add_planning(server: MCPServer[None], stylus: Stylus) -> None:
         negative_prompt: str = "",
         pin: list[Adapter] | None = None,
         ban: list[Adapter] | None = None,
-        max_adapters: Annotated[int, Field(ge=0, le=10)] = 4,
+        max_adapters: Annotated[int | None, Field(ge=0, le=10)] = None,
         profile: Literal["personal", "commercial", "strict"] | None = None,
     ) -> Planned:
         """Choose adapters, weights and masks for a prompt; draws nothing. E.g. prompt="a fox, watercolor"."""
-        asked = {"negative_prompt": negative_prompt, "pinned": pin or (), "banned": ban or (), "profile": profile}
-        work = partial(_plan, stylus, prompt, images=images, seed=seed, max_adapters=max_adapters, **asked)
+        asked: dict[str, Any] = {"images": images, "seed": seed, "negative_prompt": negative_prompt, "profile": profile}
+        asked |= {"pinned": pin or (), "banned": ban or (), "max_adapters": max_adapters}
+        work = partial(_plan, stylus, prompt, **asked)
         return _planned(*await _run_with_progress(work, ctx))
 
     @server.tool(annotations=READS)

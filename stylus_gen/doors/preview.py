@@ -16,10 +16,10 @@ MOST = 700_000
 
 def preview(paths: Sequence[Path]) -> tuple[str, str]:
     """Join pictures side by side, in rows of four, and return them as base64 and MIME type."""
-    pictures = []
+    pictures: list[Image.Image] = []
     for path in paths:
-        with Image.open(path) as picture:
-            pictures.append(picture.convert("RGB"))
+        with Image.open(path) as file:
+            pictures.append(file.convert("RGB"))
     width, height = pictures[0].size
     columns = min(4, len(pictures))
     sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height))
@@ -28,8 +28,8 @@ def preview(paths: Sequence[Path]) -> tuple[str, str]:
     for quality in (90, 70, 50, 30):
         small = sheet.copy()
         small.thumbnail((SIDE, SIDE))
-        file = io.BytesIO()
-        small.save(file, "WEBP", quality=quality)
-        if file.tell() * 4 / 3 <= MOST:
+        webp = io.BytesIO()
+        small.save(webp, "WEBP", quality=quality)
+        if webp.tell() * 4 / 3 <= MOST:
             break
-    return base64.b64encode(file.getvalue()).decode(), "image/webp"
+    return base64.b64encode(webp.getvalue()).decode(), "image/webp"
