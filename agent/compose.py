@@ -7,10 +7,11 @@ from typing import Any
 
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.state import State
-from stylus_gen.tools.a1111 import without_tags
+from stylus_gen.tools.a1111 import read_seed, without_tags
 from stylus_gen.tools.concepts import apart
 from stylus_gen.tools.licence import combine_licences
 from stylus_gen.tools.plan import (
+    MAX_SEED,
     WHOLE,
     Assignment,
     Concept,
@@ -119,13 +120,24 @@ def _warnings(state: State) -> list[str]:
     if state.fell_back:
         warnings.append(f"the offline planner finished this plan: {state.fell_back}")
     if pasted := state.request.pasted:
-        said = clean_text(pasted, 200)
-        warnings.append(
-            f"the settings pasted after the prompt are not used: {said}; give them to `generate`, such as --steps"
-        )
+        warnings.append(_about_settings(pasted, state.request.seed))
     if any(without_tags(said) != said for said in (state.request.prompt, state.request.negative_prompt)):
         warnings.append("<lora:…> tags in the prompt were left out: pin those adapters instead (--pin NAME)")
     return warnings
+
+
+def _about_settings(pasted: str, seed: int) -> str:
+    """Say which of the settings that were pasted after the prompt a plan uses: at most the seed."""
+    said, given = clean_text(pasted, 200), read_seed(pasted)
+    if given.isdecimal() and int(given) == seed:
+        used = f"the plan takes its seed, {seed}, from the settings pasted after the prompt"
+        others = f"; it does not use the others: {said}; give them to `generate`, such as --steps"
+        return used + ("" if pasted.strip(" ,.").lower() == f"seed: {given}" else others)
+    wrong = given and not (given.isdecimal() and int(given) <= MAX_SEED)
+    limits = f"; a seed is a whole number from 0 to {MAX_SEED:,}" if wrong else ""
+    return (
+        f"the settings pasted after the prompt are not used: {said}{limits}; give them to `generate`, such as --steps"
+    )
 
 
 def _planner(state: State, context: AgentContext) -> PlannerInfo:

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from stylus_gen.tools.a1111 import split_parts, without_tags
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import FAMILIES, Family
-from stylus_gen.tools.plan import MAX_IMAGES, Budget, Policy, Record
+from stylus_gen.tools.plan import MAX_IMAGES, MAX_SEED, Budget, Policy, Record
+from stylus_gen.tools.segment import has_content
 from stylus_gen.tools.text import MAX_RECIPE, readable
 
 
@@ -18,7 +19,7 @@ class PlanRequest(Record):
 
     prompt: str
     images: int = Field(default=1, ge=1, le=MAX_IMAGES)
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     family: Family
     base: str | None = None
     policy: Policy = Policy()
@@ -28,7 +29,7 @@ class PlanRequest(Record):
     banned: tuple[str, ...] = ()
     diversity: float = Field(default=0, ge=0, le=1, description="share of masks drawn at random instead of all on")
     budget: Budget = Budget()
-    pasted: str = Field(default="", description="settings that were pasted with the prompt; they are not used")
+    pasted: str = Field(default="", description="settings that were pasted with the prompt")
 
     @model_validator(mode="before")
     @classmethod
@@ -48,10 +49,13 @@ class PlanRequest(Record):
         readable(prompt, "the prompt")
         if not prompt.strip():
             raise BadRequest("the prompt is empty; say in words what the picture should show")
-        if not without_tags(prompt).strip(" ,"):
+        if not has_content(without_tags(prompt)):
+            tagged = without_tags(prompt) != prompt
             raise BadRequest(
                 "the prompt is nothing but <lora:…> tags; say in words what the picture should show, and pin the "
                 "adapters (--pin NAME)"
+                if tagged
+                else f"the prompt {prompt.strip()[:40]!r} holds no words; say in words what the picture should show"
             )
         return prompt
 

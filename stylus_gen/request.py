@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.settings import Settings
-from stylus_gen.tools.a1111 import parse_parameters
+from stylus_gen.tools.a1111 import read_seed, split_parts
 from stylus_gen.tools.diffusion.base import base_family
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
+from stylus_gen.tools.plan import MAX_SEED
 from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
 
@@ -56,5 +57,7 @@ def _family_of(base: object) -> Family:
 
 def _seed(prompt: object) -> int:
     """Read the seed from a prompt that was pasted with its settings; without one, draw it at random."""
-    pasted = parse_parameters(prompt).get("Seed", "") if isinstance(prompt, str) and len(prompt) <= MAX_RECIPE else ""
-    return int(pasted) if re.fullmatch(r"\d{1,9}|[1-3]\d{9}", pasted) else secrets.randbits(32)
+    short = isinstance(prompt, str) and len(prompt) <= MAX_RECIPE
+    pasted = read_seed(split_parts(str(prompt)).settings) if short else ""
+    usable = re.fullmatch(r"[0-9]{1,10}", pasted) and int(pasted) <= MAX_SEED
+    return int(pasted) if usable else secrets.randbits(32)

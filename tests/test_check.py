@@ -78,6 +78,12 @@ def test_a_pictures_parameters_are_read_with_hashes() -> None:
         ("a fox. Steps: 20", "a fox.", ""),
         ("a fox\nSampler: Euler a, Steps: 20", "a fox", ""),
         ('a fox\nin snow\nNegative prompt: x,\ny\nSteps: 20, Template: "z\nSteps: 1"', "a fox\nin snow", "x,\ny"),
+        ("a fox\nnegative prompt: a dog\nsteps: 20, cfg scale: 7", "a fox", "a dog"),
+        ("a fox\nNEGATIVE PROMPT: a dog\nsampler: euler a, STEPS: 20", "a fox", "a dog"),
+        ("a fox\nnegative: a dog\ncfg: 7", "a fox", "a dog"),
+        ("a fox negative prompt: a dog steps: 20, seed: 5", "a fox", "a dog"),
+        ("a fox, neg prompt: a dog, size: 512x512", "a fox", "a dog"),
+        ("a photo\nmodel: a tall woman, film negative: old", "a photo\nmodel: a tall woman, film negative: old", ""),
         ("a fox on the steps: two of them", "a fox on the steps: two of them", ""),
         ("  a fox, ", "  a fox, ", ""),
         ("Steps: 20", "", ""),
@@ -86,7 +92,7 @@ def test_a_pictures_parameters_are_read_with_hashes() -> None:
 def test_a_pasted_text_is_split_into_prompt_negative_prompt_and_settings(text: str, prompt: str, negative: str) -> None:
     parts = split_parts(text)
     assert parts[:2] == (prompt, negative)
-    assert ("Steps: 20" in parts.settings) is ("Steps: 20" in text)
+    assert ("steps: 20" in parts.settings.lower()) is ("steps: 20" in text.lower())
 
 
 def test_a_good_recipe_has_no_findings() -> None:

@@ -415,6 +415,8 @@ def test_a_pasted_text_keeps_its_seed_and_is_searched_for_by_its_prompt(stocked:
     plan = stocked("plan", pasted, "--json").json
     assert (plan["seed"], [a["name"] for a in plan["assignments"]]) == (77, ["Wano Saga Style"])
     assert stocked("plan", pasted, "--seed", "3", "--json").json["seed"] == 3
+    for settings in ("seed: 4294967295", "Steps: 20\nSeed: 4294967295"):
+        assert stocked("plan", f"wanostyle\n{settings}", "--json").json["seed"] == 4294967295
     found = {name: stocked("search", name, "--json").json["candidates"] for name in (pasted, "wanostyle")}
     assert found[pasted] == found["wanostyle"]
 

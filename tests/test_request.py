@@ -60,6 +60,49 @@ def test_a_pasted_text_is_planned_by_its_prompt_alone(text: str) -> None:
     assert any("Steps: 20" in warning for warning in plan.warnings)
 
 
+@pytest.mark.parametrize(
+    ("pasted", "fields", "said"),
+    [
+        ("Seed: 5", {"seed": 5}, "the plan takes its seed, 5, from the settings pasted after the prompt"),
+        (
+            "Steps: 20, Seed: 5",
+            {"seed": 5},
+            "; it does not use the others: Steps: 20, Seed: 5; give them to `generate`",
+        ),
+        ("steps: 20\nseed: 5", {"seed": 5}, "takes its seed, 5, from"),
+        ("Steps: 20, Seed: 5", {"seed": 6}, "settings pasted after the prompt are not used: Steps: 20, Seed: 5"),
+        ("Seed: 12345678901", {}, "Seed: 12345678901; a seed is a whole number from 0 to 4,294,967,295"),
+        ("Seed: -1", {}, "Seed: -1; a seed is a whole number from 0 to 4,294,967,295"),
+    ],
+)
+def test_a_plan_says_which_pasted_settings_it_uses(pasted: str, fields: dict[str, Any], said: str) -> None:
+    (warning,) = plan_prompt(ask(f"a fox\n{pasted}", **fields), Cards().context()).warnings
+    assert said in warning
+    assert ("not use" in warning) is (pasted != "Seed: 5")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("(<lora:dog:1>), ", "nothing but <lora:"),
+        ("(<lora:dog:1>:1.2) BREAK", "nothing but <lora:"),
+        ("BREAK", "holds no words"),
+        ("(BREAK), AND", "holds no words"),
+        (",,,", "holds no words"),
+        ("... !?", "holds no words"),
+        ("([{}])", "holds no words"),
+    ],
+)
+def test_a_prompt_without_words_is_no_prompt(prompt: str, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        ask(prompt)
+
+
+def test_any_script_and_a_picture_sign_are_words() -> None:
+    for prompt in ("狐", "🦊", "❤", "1girl", "лиса"):
+        assert ask(prompt).prompt == prompt
+
+
 def test_a_negative_prompt_that_is_given_joins_the_pasted_one() -> None:
     assert ask(PASTED, negative_prompt="ugly").negative_prompt == "ugly, snow, blurry"
     with pytest.raises(BadRequest, match="empty"):

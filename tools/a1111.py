@@ -17,13 +17,16 @@ MAX_TAG_NAME = 80
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet)\s*:([^:<>]*)((?::[^:<>]*)*)>", re.IGNORECASE)
 _OPENING = re.compile(r"<\s*(lora|lyco|hypernet)\s*:\s*", re.IGNORECASE)
 _TAGS = re.compile(rf"(?:(?<![\s,])[\s,]+)?(?:{_OPENING.pattern}[^<>]*>[\s,]*)+", re.IGNORECASE)
-_FIELD = re.compile(r'(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # A1111's own, empty quotes allowed
+_FIELD = re.compile(
+    r'(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])*"|[^,\n]*)(?:[,\n]|$)'
+)  # A1111's own, empty quotes allowed
 # A field that only a program writes. People lose line breaks when they paste; within a line it must have its number.
 _SETTINGS = re.compile(
-    r"\n(?=(?:Steps|Sampler|Seed|CFG scale|Size|Clip skip|Model(?: hash)?|Lora hashes): ?\S)"
-    r"|(?:^|[\s,.])(?=(?:Steps|Seed|CFG scale|Clip skip): ?-?\d+(?:\.\d+)?\s?(?:,|$|\n)|Size: ?\d+x\d+)"
+    r"\n(?=(?:(?-i:Size|Model)|Steps|Sampler|Seed|CFG(?: scale)?|Clip skip|Model hash|Lora hashes): ?\S)"
+    r"|(?:^|[\s,.])(?=(?:Steps|Seed|CFG scale|Clip skip): ?-?\d+(?:\.\d+)?\s?(?:,|$|\n)|Size: ?\d+x\d+)",
+    re.IGNORECASE,
 )
-_NEGATIVE = re.compile(r"(^|[\s,.])(negative prompt) ?[:：]", re.IGNORECASE)
+_NEGATIVE = re.compile(r"(^|[\s,.])(neg(?:ative)? prompt|(?<=\n)negative) ?[:：]", re.IGNORECASE)
 _HEAD = re.compile(r"\A[\s,]*((?:positive )?prompt) ?[:：]", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?", re.IGNORECASE)
 _BLOCKS = re.compile(r"[A-Z][A-Z0-9_.]*|[^,]+(?:,[^,]+){2,}")
@@ -101,6 +104,12 @@ def parse_parameters(text: str) -> dict[str, str]:
     parts = split_parts(text)
     fields = {name: _unquote(value) for name, value in _FIELD.findall(parts.settings)}
     return {"Prompt": parts.prompt, "Negative prompt": parts.negative_prompt} | fields
+
+
+def read_seed(settings: str) -> str:
+    """Read the seed in a line of settings, as it is written; empty where there is none."""
+    fields = {name.lower(): value.strip() for name, value in _FIELD.findall(settings)}
+    return fields.get("seed", "")
 
 
 def read_a1111(text: str) -> tuple[str, list[Use]]:

@@ -19,6 +19,8 @@ from stylus_gen.tools.triggers import place_words
 MAX_IMAGES = 64
 """Pictures of one plan."""
 
+MAX_SEED = 2**32 - 1
+
 MAX_BYTES = 4 * 2**20
 """Bytes of a plan or a recipe that is read."""
 
@@ -205,7 +207,7 @@ class Plan(Record):
     assignments: tuple[Assignment, ...] = Field(default=(), max_length=100)
     rejected: tuple[Rejection, ...] = ()
     masks: tuple[MaskRow, ...] = Field(min_length=1, max_length=MAX_IMAGES, description="one row an image")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     coverage: Coverage = Coverage()
     policy: Policy = Policy()
     banned: tuple[str, ...] = Field(default=(), description="adapter ids that no edit brings back")

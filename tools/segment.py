@@ -9,6 +9,7 @@ language is split at its punctuation. `place_concepts` does the same for spans t
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 from stylus_gen.tools import lexicon
@@ -83,6 +84,12 @@ def is_habit(prompt: str) -> bool:
     """Tell whether a prompt is written by habit: a long list of tags, or one that holds boilerplate or plain looks."""
     parts = (prompt[start:end] for start, end in _parts(prompt))
     return has_many_tags(prompt) or (is_tag_list(prompt) and any(map(is_generic, parts)))
+
+
+def has_content(prompt: str) -> bool:
+    """Tell whether a prompt says anything: letters, digits or a picture sign outside of prompt syntax."""
+    said = "".join(prompt[start:end] for start, end in _parts(prompt))
+    return any(char.isalnum() or unicodedata.category(char) == "So" for char in said)
 
 
 def occurs(prompt: str, text: str) -> bool:
