@@ -22,7 +22,7 @@ from stylus_gen.agent.stage import Stage, next_calls, stage_of
 from stylus_gen.agent.state import State
 from stylus_gen.tools.candidate import exclusion
 from stylus_gen.tools.card import Kind
-from stylus_gen.tools.errors import BadRequest
+from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.masks import pick_masks
 from stylus_gen.tools.negation import affirmed, negated
 from stylus_gen.tools.plan import WHOLE, Candidate, Concept, Rejection
@@ -272,6 +272,5 @@ def use_tool(name: str, args: dict[str, Any], state: State, context: AgentContex
     try:
         parsed = tool.args.model_validate(args)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise Fault(f"the arguments of {name} are wrong: {faults}") from None
+        raise Fault(f"the arguments of {name} are wrong: {faults(error)}") from None
     return tool.run(state, parsed, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ from stylus_gen.agent.request import PlanRequest
 from stylus_gen.settings import Settings
 from stylus_gen.tools.a1111 import read_seed, split_parts
 from stylus_gen.tools.diffusion.base import base_family
+from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest, faults
 from stylus_gen.tools.families import Family
-from stylus_gen.tools.plan import MAX_SEED
+from stylus_gen.tools.plan import MAX_SEED, Budget, Policy
 from stylus_gen.tools.text import MAX_NAME, MAX_RECIPE, readable
 
 
@@ -27,6 +29,9 @@ def make_request(
     Raises BadRequest naming each field that is wrong.
     """
     fields = {name: value for name, value in given.items() if value is not None}
+    for name in fields:
+        if name not in PlanRequest.model_fields:
+            raise BadRequest(f"a plan takes no argument {name!r}: {_place_of(name)}")
     fields |= {name: (fields[name],) for name in ("pinned", "banned") if isinstance(fields.get(name), str)}
     base = fields.get("base")
     if not fields.get("family"):
@@ -49,6 +54,22 @@ def resolve_adapters(request: PlanRequest, find: Callable[[str], str]) -> PlanRe
     """Replace the names of pinned and banned adapters by their ids. Raises BadRequest for one that is both."""
     ids = {name: tuple(dict.fromkeys(map(find, getattr(request, name)))) for name in ("pinned", "banned")}
     return PlanRequest.model_validate({**dict(request), **ids})
+
+
+def _place_of(name: str) -> str:
+    """Say where an argument goes that is no field of a request."""
+    within = name.removeprefix("model_") if name in ("model_tokens", "model_seconds") else name
+    setting = f"model_{name}" if name in ("tokens", "seconds") else name
+    always = f"Stylus({setting}=…)" if setting in Settings.model_fields else ""
+    for model, call in ((Policy, "policy=Policy({}=…)"), (Budget, "budget=Budget({}=…)"),
+                        (RenderSettings, "generate(plan, render=RenderSettings({}=…))")):  # fmt: skip
+        if within in model.model_fields:
+            here = call.format(within)
+            return f"give {here}" + (f", or {always} for all plans" if always else "")
+    if always:
+        return f"give {always}"
+    near = difflib.get_close_matches(name, PlanRequest.model_fields, 1)
+    return f"did you mean {near[0]!r}?" if near else f"the arguments are {', '.join(PlanRequest.model_fields)}"
 
 
 def _family_of(base: object) -> Family:

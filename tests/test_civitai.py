@@ -223,7 +223,7 @@ def test_what_cannot_be_taken_is_reported_row_by_row_and_stops_nothing(db: Datab
     assert found["rows.jsonl, line 6, version 1"] == "it lists no file"
     assert "has no versions" in found["rows.jsonl, line 7"]
     assert "has a name" in found["rows.jsonl, line 8, version 1"]
-    assert "trainedWords: Input should be a valid list" in found["rows.jsonl, line 9, version 1"]
+    assert "trainedWords: expected a list" in found["rows.jsonl, line 9, version 1"]
     assert found["rows.jsonl, line 10"].startswith("id")
     assert "nested too deeply" in found["rows.jsonl, line 11"]
     assert json.dumps(summary.to_json())

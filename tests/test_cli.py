@@ -393,16 +393,38 @@ def test_one_pin_may_be_a_name_and_a_wrong_field_is_named(stocked: Run) -> None:
             stylus.plan("a cat", max_adapter=2)
         with pytest.raises(BadRequest, match="sd99"):
             stylus.plan("a cat", family="sd99")
-        for wrong in (
-            {"pinned": 3},
-            {"pinned": [None]},
-            {"base": 3},
-            {"policy": "strict"},
-            {"budget": 3},
-            {"seed": -1},
+        for wrong, said in (
+            ({"pinned": 3}, "pinned: expected a list"),
+            ({"pinned": [None]}, "pinned.0: expected text"),
+            ({"base": 3}, "the base is int; expected text"),
+            ({"policy": "strict"}, r"policy: expected Policy\(…\) or an object with its fields"),
+            ({"policy": {"nsfw_level": 99}}, "policy.nsfw_level: expected 31 or less"),
+            ({"policy": {"level": 1}}, "policy.level: there is no such field"),
+            ({"policy": {"profile": "free"}}, "policy.profile: expected 'personal', 'commercial' or 'strict'"),
+            ({"budget": 3}, r"budget: expected Budget\(…\)"),
+            ({"seed": -1}, "seed: expected 0 or more"),
+            ({"seed": "x"}, "seed: expected a whole number"),
+            ({"seed": 1.5}, "seed: expected a whole number"),
+            ({"images": 1000}, "images: expected 64 or less"),
+            ({"diversity": "x"}, "diversity: expected a number"),
         ):
-            with pytest.raises(BadRequest):
+            with pytest.raises(BadRequest, match=said):
                 stylus.plan("a cat", **wrong)
+        for given, said in (
+            ({"nsfw_level": 2}, r"policy=Policy\(nsfw_level=…\).*Stylus\(nsfw_level=…\)"),
+            ({"profile": "strict"}, r"policy=Policy\(profile=…\).*Stylus\(profile=…\)"),
+            ({"installed_only": True}, r"policy=Policy\(installed_only=…\).*Stylus\(installed_only=…\)"),
+            ({"model_calls": 1}, r"budget=Budget\(model_calls=…\).*Stylus\(model_calls=…\)"),
+            ({"model_tokens": 1}, r"budget=Budget\(tokens=…\).*Stylus\(model_tokens=…\)"),
+            ({"seconds": 1}, r"budget=Budget\(seconds=…\).*Stylus\(model_seconds=…\)"),
+            ({"steps": 20}, r"generate\(plan, render=RenderSettings\(steps=…\)\).*Stylus\(steps=…\)"),
+            ({"device": "cpu"}, r"Stylus\(device=…\)"),
+            ({"ban": ["x"]}, "'ban'.*did you mean 'banned'"),
+            ({"max_adapter": 2}, "'max_adapter'.*did you mean 'max_adapters'"),
+            ({"zzz": 1}, "'zzz'.*the arguments are prompt, images, seed"),
+        ):
+            with pytest.raises(BadRequest, match=said):
+                stylus.plan("a cat", **given)
         for call in (stylus.plan, stylus.search, stylus.card, stylus.check):
             with pytest.raises(BadRequest):
                 call(None)

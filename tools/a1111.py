@@ -108,7 +108,7 @@ def parse_parameters(text: str) -> dict[str, str]:
 
 def read_seed(settings: str) -> str:
     """Read the seed in a line of settings, as it is written; empty where there is none."""
-    fields = {name.lower(): value.strip() for name, value in _FIELD.findall(settings)}
+    fields: dict[str, str] = {name.lower(): value.strip() for name, value in _FIELD.findall(settings)}
     return fields.get("seed", "")
 
 

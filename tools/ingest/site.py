@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from stylus_gen.tools.errors import each_fault
+
 
 def _none_to(default: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: default() if value is None else value)
@@ -147,9 +149,9 @@ def read_record(form: type[Form], row: Any) -> tuple[Form, list[str]]:
         faults = error.errors(include_url=False, include_input=False)
         if not isinstance(row, dict) or any(f["loc"] in ESSENTIAL or not f["loc"] for f in faults):
             raise
+        errors = each_fault(error)[:3]
     for fault in reversed(faults):  # from the end, so that list indexes stay valid
         row = _without(row, fault["loc"])
-    errors = [".".join(map(str, fault["loc"])) + ": " + fault["msg"] for fault in faults[:3]]
     return form.model_validate(row), errors + ([f"and {len(faults) - 3} more"] if len(faults) > 3 else [])
 
 
