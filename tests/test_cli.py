@@ -129,7 +129,11 @@ def test_a_prompt_that_no_adapter_answers_gets_a_plan_without_adapters(stocked: 
         (["generate", "--plan", "list.json", "--seed", "3"], 2, "stylus revise"),
         (["plan", "a cat", "--out", "nowhere/plan.json"], 2, "--out"),
         (["plan", "a \udcff cat"], 2, "UTF-8"),
-        (["generate", "--plan", "list.json"], 2, "'list.json' is not a plan: Input"),
+        (
+            ["generate", "--plan", "list.json"],
+            2,
+            "'list.json' is not a plan: expected an object with the fields of Plan",
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_sentence_and_a_non_zero_exit(
@@ -397,11 +401,11 @@ def test_one_pin_may_be_a_name_and_a_wrong_field_is_named(stocked: Run) -> None:
             ({"pinned": 3}, "pinned: expected a list"),
             ({"pinned": [None]}, "pinned.0: expected text"),
             ({"base": 3}, "the base is int; expected text"),
-            ({"policy": "strict"}, r"policy: expected Policy\(…\) or an object with its fields"),
+            ({"policy": "strict"}, "policy: expected an object with the fields of Policy"),
             ({"policy": {"nsfw_level": 99}}, "policy.nsfw_level: expected 31 or less"),
             ({"policy": {"level": 1}}, "policy.level: there is no such field"),
             ({"policy": {"profile": "free"}}, "policy.profile: expected 'personal', 'commercial' or 'strict'"),
-            ({"budget": 3}, r"budget: expected Budget\(…\)"),
+            ({"budget": 3}, "budget: expected an object with the fields of Budget"),
             ({"seed": -1}, "seed: expected 0 or more"),
             ({"seed": "x"}, "seed: expected a whole number"),
             ({"seed": 1.5}, "seed: expected a whole number"),

@@ -79,7 +79,7 @@ _PLAIN = {
     "less_than_equal": "expected {le:g} or less",
     "literal_error": "expected {expected}",
     "missing": "it is missing",
-    "model_type": "expected {class_name}(…) or an object with its fields",
+    "model_type": "expected an object with the fields of {class_name}",
     "string_pattern_mismatch": "expected text of the form {pattern}",
     "string_too_long": "expected at most {max_length} characters",
     "string_too_short": "expected at least {min_length} characters",

@@ -22,14 +22,16 @@ MAX_NESTED = 8
 
 _USUAL = APPEARANCE | BOILERPLATE
 # Prompt syntax that separates: A1111's BREAK and AND, extensions' region marks, edits "[a:b:0.5]", choices "{a|b}".
-_SEPARATOR = re.compile(r"\b(?:BREAK|ADD(?:COMM|BASE|COL|ROW))\b|(?<=[^A-Z\s])\s+AND\s+(?=[^A-Z\s])")
+_SEPARATOR = re.compile(r"\b(?:BREAK|ADD(?:COMM|BASE|COL|ROW))\b|(?<![A-Z]{2})(?<!\s)\s+AND\s+(?![A-Z]{2}|\s)")
+_JOINT = re.compile(r"^AND(?:\s+(?![A-Z]{2})|$)|(?<![A-Z]{2})(?<!\s)\s+AND$")
+_ESCAPE = re.compile(r"\\([^\w\s\\])")
 _EDIT = re.compile(r"\[([^\[\]:]*):([^\[\]:]*):[\s\d.]+\]")
 _CHOICE = re.compile(r"[\[{][^\[\]{}|]*\|[^\[\]{}]*[\]}]")
 _COMMA = re.compile(r"[,，、；\n]|;(?=\s)")
 _WEIGHTED = re.compile(r"(?<!\\)[(（]([^()（）]*?)\s*[:：]\s*[-+]?\d*\.?\d+\s*[)）]")
 _LOOSE_WEIGHT = re.compile(r"\s*[:：]\s*[-+]?(?:\d*\.?\d+(?=\s*[)）\]}])|\d*\.\d+$)")
 _STRESS = re.compile(r"(?<=\))(?:\++|-+)(?=\s|$)")  # compel's "(zelda)++"
-_BRACKET = re.compile(r"(?<!\\)[()（）\[\]{}]")
+_BRACKET = re.compile(r"[()（）\[\]{}]")
 _WILDCARD = re.compile(r"__[\w/ -]+__")
 
 
@@ -44,13 +46,13 @@ def split_words(entry: str) -> list[str]:
         entry, changed = _WEIGHTED.subn(r"\1", entry)
         if not changed:
             break
-    words = (_bare(word) for word in _COMMA.split(entry))
+    words = (_bare(_JOINT.sub("", word.strip())) for word in _COMMA.split(entry))
     return [word for word in words if word and not _WILDCARD.fullmatch(word)]
 
 
 def _bare(word: str) -> str:
-    """Remove weights and brackets from a word, but not those inside a name: "((zelda" and "(zelda:1.2)" are "zelda"."""
-    word = _STRESS.sub("", _LOOSE_WEIGHT.sub("", word.strip()))
+    """Remove weights, brackets and backslashes from a word, but no brackets inside a name: "((zelda:1.2" is "zelda"."""
+    word = _STRESS.sub("", _LOOSE_WEIGHT.sub("", _ESCAPE.sub(r"\1", word.strip())))
     opened: list[int] = []
     dropped: set[int] = set()
     for found in _BRACKET.finditer(word):
