@@ -73,9 +73,11 @@ _ABSENT = r"(?:excluded|absent|missing|omitted|removed|left\s+out|forbidden|bann
 _CLAUSE_END = r"(?=\s*(?:[,;.!?|\n)\]]|$))"
 _REFUSED = re.compile(  # "watercolour is what I don't want", "dogs are not allowed", "dog excluded", "dog: no"
     r"\b(?:(?:is|are)\s+(?:what|something)\s+(?:i|we)\s+(?:do\s+not|don['’]?t|never)\s+(?:want|need|like)"
-    r"|not\s+(?:wanted|allowed|needed|welcome|included|present|visible|shown)"
+    r"|(?:(?:is|are)\s+)?not\s+(?:wanted|allowed|needed|welcome|included|present|visible|shown|there|here|in\s+it"
+    r"|in\s+the\s+(?:picture|image|scene|photo|frame))"
     rf"|(?:is|are)\s+(?:{_ABSENT}|gone)|(?<=\s){_ABSENT}{_CLAUSE_END})(?![\w-])"
-    rf"|(?<=[^\W\d])(?<!\bre)\s*(?:[:=]\s*(?:no|none|never|false|off|zero|0)|::\s*-\s*\.?\d[\d.]*)(?=\s*(?:[;!?|\n]|[.,](?!\s?\d)|$))",
+    r"|(?<=[^\W\d])(?<!\bre)(?:(?:\s*[:=]|\s+[-–—](?=\s))\s*(?:no|none|never|false|off|zero|0)"
+    r"|\s*::\s*-\s*\.?\d[\d.]*)(?=\s*(?:[;!?|\n]|[.,](?!\s?\d)|$))",
     re.IGNORECASE,
 )
 # Where the words before such a refusal begin: "a penguin with the dog left out", "a penguin and the dog is absent".
@@ -193,8 +195,10 @@ _NAMES = {"no": _is_english_no, "dash": _begins_tag, "zero": _is_zero, "sans": _
 
 
 def _reach(text: str, cue: re.Match[str]) -> int:
-    """Find the end of what a cue negates; 0 if nothing follows that it could negate."""
-    found = zip(_TOKEN.finditer(text, cue.end()), range(FARTHEST), strict=False)
+    """Find the end of what a cue negates ("no dog", "no: dog"); 0 if nothing follows that it could negate."""
+    found = zip(
+        _TOKEN.finditer(text, cue.end() + (text[cue.end() : cue.end() + 1] == ":")), range(FARTHEST), strict=False
+    )
     tokens = [(token[0].lower().strip("'’-"), token.end()) for token, _ in found]
     at, end = _phrase(tokens, 0)
     joins = not (cue["no"] or cue["swap"])
