@@ -19,7 +19,7 @@ from stylus_gen.agent.compose import compose
 from stylus_gen.agent.context import AgentContext, read_once
 from stylus_gen.agent.model.brief import open_candidates
 from stylus_gen.agent.offline import OFFLINE
-from stylus_gen.agent.pins import pin, rules_of
+from stylus_gen.agent.pins import limits_of, pin
 from stylus_gen.agent.planner import ModelFailed
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.stage import next_calls, stage_of
@@ -79,7 +79,7 @@ def planning_graph() -> Graph:
 def pin_adapters(state: State, runtime: Runtime[AgentContext]) -> Update:
     """Check the pinned adapters before a model is called; a new pin replaces a duplicate that the plan held."""
     pins = [*pin(state.request, runtime.context.cards), *state.pinned]
-    kept = prune(pins, rules_of(state.model_copy(update={"pinned": pins}))).kept
+    kept = prune(pins, limits_of(state.model_copy(update={"pinned": pins}))).kept
     return {"pinned": list(kept), "named": list(runtime.context.names(state.request.prompt))}
 
 

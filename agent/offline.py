@@ -1,8 +1,8 @@
 """The offline planner: rules instead of a model, with the same graph and tools. It needs no key and no network.
 
-It abstains by probability: search's score estimates the chance that an adapter is right, and candidates below a
-threshold are left out. "No adapter" is a normal answer: a merely similar adapter makes a picture worse than none
-(arXiv 2404.18928, table 1).
+It abstains by probability: search's score estimates the probability that an adapter is right, and candidates
+below a threshold are left out. "No adapter" is a normal answer: a merely similar adapter makes a picture worse than
+none (arXiv 2404.18928, table 1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
-from stylus_gen.agent.pins import bind_pins, rules_of
+from stylus_gen.agent.pins import bind_pins, limits_of
 from stylus_gen.agent.planner import Planner
 from stylus_gen.agent.stage import stage_of
 from stylus_gen.agent.state import State
@@ -21,17 +21,17 @@ from stylus_gen.tools.candidate import reasons
 from stylus_gen.tools.concepts import join_concepts, overlap
 from stylus_gen.tools.percent import percent
 from stylus_gen.tools.plan import WHOLE, Candidate, Rejection
-from stylus_gen.tools.prune import Choice, Refusal, Rules, prune, reject
+from stylus_gen.tools.prune import Choice, PlanLimits, Refusal, prune, reject
 from stylus_gen.tools.segment import has_many_tags, is_habit, segment_prompt
 
 
 class Thresholds(NamedTuple):
-    """Estimated chance below which an adapter is left out.
+    """Estimated probability below which an adapter is left out.
 
-    For a concept: the chance that an adapter is right for its words; in long lists of tags (``listed``), that it was
-    used. For the prompt as a whole: the chance of being *the* adapter that was used. In prompts written by ``habit``,
-    lists of tags, that says much, and others suit as well; sentences (``other``) are alike by accident. A character
-    needs more: a wrong face spoils a picture, a missing one does not.
+    For a concept it is the probability that an adapter is right for its words. For the prompt as a whole, and for
+    concepts in long lists of tags (``listed``), it is the probability of being *the* adapter that was used. Lists of
+    tags, written by ``habit``, need little of it, because other adapters suit as well. Sentences (``other``) need much,
+    because their likeness is accidental. Characters need more: a wrong face spoils a picture, a missing one does not.
     """
 
     concept: float = 0.5
@@ -42,11 +42,11 @@ class Thresholds(NamedTuple):
     used_character: float = 0.5
 
     def of(self, candidate: Candidate, prompt: str) -> float:
-        """Say how likely a candidate must be for the prompt as a whole."""
+        """Return the probability that a candidate needs for the prompt as a whole."""
         return self._used(candidate, self.habit if is_habit(prompt) else self.other)
 
     def of_concept(self, candidate: Candidate, prompt: str) -> float:
-        """Say how likely a candidate must be for a concept."""
+        """Return the probability that a candidate needs for a concept."""
         if has_many_tags(prompt):
             return self._used(candidate, self.listed)
         return self.character if candidate.kind == "character" else self.concept
@@ -59,7 +59,7 @@ THRESHOLDS = Thresholds()
 """Cross-validated by benchmarks/everyday_fit.py, see benchmarks/EVERYDAY.md."""
 
 NEAR = 0.6
-"""An adapter is for the shortest concept that gives it this share of its best chance: "kimono" in "a red kimono"."""
+"""An adapter serves the shortest concept with this share of its best probability: "kimono" in "a red kimono"."""
 
 
 def think(state: State, seconds: float) -> AIMessage:
@@ -85,7 +85,7 @@ def _prune(state: State) -> Calls:
     handles = {candidate.adapter_id: name for name, candidate in state.handles().items()}
     choices = rank(state)
     likely, refused = sift(choices, state.request.prompt)
-    pruned = prune([*bind_pins(state), *likely], rules_of(state), [served])
+    pruned = prune([*bind_pins(state), *likely], limits_of(state), [served])
     pinned = {choice.candidate.adapter_id for choice in state.pinned}
     keep = [
         {"adapter": handles[c.candidate.adapter_id], "concept": c.concept.id, "reason": c.reason}
@@ -100,7 +100,7 @@ def _prune(state: State) -> Calls:
     if unnamed := sorted(set(handles) - {choice.candidate.adapter_id for choice in choices}):
         names = [handles[adapter_id] for adapter_id in unnamed]
         refuse.append(
-            {"adapters": names, "code": "not_relevant", "reason": "found for a concept that does not name it"}
+            {"adapters": names, "code": "not_relevant", "reason": "search found it for a concept that does not name it"}
         )
     return [("prune_candidates", {"keep": keep, "refuse": refuse}), *_mask(state)]
 
@@ -124,17 +124,17 @@ def _needed(choice: Choice, prompt: str, at: Thresholds) -> float:
     return at.of(choice.candidate, prompt) if whole else at.of_concept(choice.candidate, prompt)
 
 
-def served(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
-    """Refuse a second adapter for the same words; the whole prompt's adapters and pinned ones are for no words."""
+def served(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
+    """Refuse a second adapter for the same words. Pinned adapters and those of the whole prompt do not count."""
     for other in kept:
-        apart = WHOLE in (choice.concept.id, other.concept.id) or other.candidate.adapter_id in rules.pinned
+        apart = WHOLE in (choice.concept.id, other.concept.id) or other.candidate.adapter_id in limits.pinned
         if not apart and overlap(choice.concept, other.concept):
             return "duplicate", f"{other.candidate.name!r} is likelier for these words"
     return None
 
 
 def rank(state: State, at: Thresholds = THRESHOLDS) -> list[Choice]:
-    """Order the candidates by their chance, each once: for the concept that it serves best, or for the whole prompt."""
+    """Order the candidates by probability, each once: for the concept it serves best or for the whole prompt."""
     found: dict[str, dict[str, Candidate]] = {}
     for place, candidates in (state.candidates or {}).items():
         for candidate in candidates:
@@ -143,7 +143,7 @@ def rank(state: State, at: Thresholds = THRESHOLDS) -> list[Choice]:
 
 
 def _choice(found: Mapping[str, Candidate], state: State, at: Thresholds) -> Choice:
-    """Take an adapter for the concept where its chance is best, unless only the prompt as a whole makes it likely."""
+    """Choose what an adapter is for: its likeliest concept, or the whole prompt if only that makes it likely."""
     places = state.places()
     named = {place: candidate for place, candidate in found.items() if place != WHOLE}
     best = max(named.values(), key=_score, default=None)

@@ -13,7 +13,7 @@ from stylus_gen.tools.errors import BadRequest, PolicyRefused
 from stylus_gen.tools.licence import forbids
 from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.plan import Policy, whole_prompt
-from stylus_gen.tools.prune import Choice, Rules, prune
+from stylus_gen.tools.prune import Choice, PlanLimits, prune
 
 
 def pin(request: PlanRequest, cards: Cards) -> list[Choice]:
@@ -32,10 +32,10 @@ def pin(request: PlanRequest, cards: Cards) -> list[Choice]:
         Choice(concept=whole, candidate=candidate_of(known[pinned]), reason="you pinned it")
         for pinned in request.pinned
     ]
-    rules = Rules(
+    limits = PlanLimits(
         request.prompt, request.family, request.max_adapters, frozenset(request.pinned), frozenset(request.banned)
     )
-    if refused := prune(choices, rules).refused:
+    if refused := prune(choices, limits).refused:
         raise BadRequest(f"{refused[0].name!r} is pinned, but {refused[0].reason}; unpin it")
     return choices
 
@@ -55,10 +55,10 @@ def _require_usable(card: Card, policy: Policy) -> None:
         )
 
 
-def rules_of(state: State) -> Rules:
-    """Make the rules of a request."""
+def limits_of(state: State) -> PlanLimits:
+    """Make the limits of a request."""
     request = state.request
-    return Rules(
+    return PlanLimits(
         prompt=affirmed(request.prompt),
         family=request.family,
         max_adapters=request.max_adapters,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from stylus_gen.agent.assign import assign
 from stylus_gen.agent.context import AgentContext
 from stylus_gen.agent.model.schema import Schema, array, choice, function, record, text
-from stylus_gen.agent.pins import bind_pins, rules_of
+from stylus_gen.agent.pins import bind_pins, limits_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.stage import Stage, next_calls, stage_of
 from stylus_gen.agent.state import State
@@ -179,7 +179,7 @@ def prune_candidates(state: State, args: PruneCandidates, context: AgentContext)
     refused = [rejection for refuse in args.refuse for rejection in _rejections(refuse, handles)]
     pins = bind_pins(state)
     pinned = {choice.candidate.adapter_id for choice in pins}
-    pruned = prune([*pins, *(c for c in choices if c.candidate.adapter_id not in pinned)], rules_of(state))
+    pruned = prune([*pins, *(c for c in choices if c.candidate.adapter_id not in pinned)], limits_of(state))
     if pruned.refused:
         broken = "; ".join(f"{_handle(r, handles)} {r.name[:40]!r}: {r.reason}" for r in pruned.refused)
         raise Fault(f"these break a rule, leave them out and answer again: {broken}")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from stylus_gen.agent.offline import THRESHOLDS, Thresholds, rank, served, sift
-from stylus_gen.agent.pins import rules_of
+from stylus_gen.agent.pins import limits_of
 from stylus_gen.agent.request import PlanRequest
 from stylus_gen.agent.state import State
 from stylus_gen.doors.progress_bar import progress_bar
@@ -85,7 +85,7 @@ class Question:
         request = PlanRequest(prompt=self.prompt, family=FAMILY)
         state = State(request=request, concepts=list(self.concepts), candidates=found)
         likely, _ = sift(rank(state, thresholds), self.prompt, thresholds)
-        return [choice.candidate for choice in prune(likely, rules_of(state), [served]).kept]
+        return [choice.candidate for choice in prune(likely, limits_of(state), [served]).kept]
 
     def ranked(self, place: str, model: Model) -> list[Candidate]:
         chances = [(candidate, probability(features, model)) for candidate, features in self.lists[place]]

@@ -29,7 +29,7 @@ from stylus_gen.tools.check import check_recipe
 from stylus_gen.tools.diffusion.recipe import read_recipe
 from stylus_gen.tools.errors import AdapterRejected, StylusError
 from stylus_gen.tools.ingest.civitai import read_object
-from stylus_gen.tools.ingest.folder import read_adapter
+from stylus_gen.tools.ingest.folder import read_card
 from stylus_gen.tools.ingest.rows import read_rows
 from stylus_gen.tools.ingest.sidecar import header_card
 from stylus_gen.tools.ingest.summary import Problem
@@ -232,7 +232,7 @@ def beside(suffix: str, note: dict[str, Any]) -> Callable[[random.Random, Path],
             raw = raw.decode("utf-8", "replace").encode("utf-16")
         (folder / f"a{suffix}").write_bytes(raw)
         place = Place(str(path), mark_of(path), SHA, "c0" * 6)
-        return lambda: _documents(read_adapter(place, [path], folder))
+        return lambda: _documents(read_card(place, [path], folder))
 
     return make
 

@@ -9,7 +9,7 @@ import pytest
 from stylus_gen.tools.card import Card, Example, Licence
 from stylus_gen.tools.licence import combine_licences, forbids
 from stylus_gen.tools.plan import Candidate, Concept, Policy
-from stylus_gen.tools.prune import Choice, Rules, prune
+from stylus_gen.tools.prune import Choice, PlanLimits, prune
 from stylus_gen.tools.triggers import clean_trigger, fit_group, missing_words, place_words, split_words
 from stylus_gen.tools.weights import fit_budget, recommend_weight
 
@@ -24,11 +24,11 @@ def want(name: str, concept: Concept = FOX, **fields: Any) -> Choice:
 
 
 def codes(*choices: Choice, **rules: Any) -> list[str]:
-    return [r.code for r in prune(choices, Rules(PROMPT, "sd15", **rules)).refused]
+    return [r.code for r in prune(choices, PlanLimits(PROMPT, "sd15", **rules)).refused]
 
 
 def test_what_breaks_no_rule_is_kept_in_order() -> None:
-    pruned = prune([want("red fox"), want("barn owl", OWL)], Rules(PROMPT, "sd15"))
+    pruned = prune([want("red fox"), want("barn owl", OWL)], PlanLimits(PROMPT, "sd15"))
     assert [c.candidate.name for c in pruned.kept] == ["red fox", "barn owl"]
     assert pruned.refused == ()
 

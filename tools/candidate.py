@@ -10,7 +10,7 @@ from stylus_gen.tools.lexicon import APPEARANCE, BACKGROUND, BOILERPLATE, CLOTHI
 from stylus_gen.tools.negation import affirmed, bare, negated
 from stylus_gen.tools.plan import Candidate, Concept
 from stylus_gen.tools.plurals import other_numbers
-from stylus_gen.tools.prune import stem
+from stylus_gen.tools.prune import title_stem
 from stylus_gen.tools.text import clean_text, has_words, plain
 from stylus_gen.tools.weights import recommend_weight
 
@@ -95,7 +95,7 @@ def is_named(candidate: Candidate, prompt: str) -> bool:
     One of these words must not be an everyday word: "skirt" names no adapter, even if it is a trigger word.
     """
     groups = [[word for word in map(plain, group) if word not in _USUAL] for group in candidate.trigger_groups]
-    name = [word for word in stem(candidate.name).split() if word not in _EMPTY and not word.isdigit()]
+    name = [word for word in title_stem(candidate.name).split() if word not in _EMPTY and not word.isdigit()]
     for words in (*groups, name):
         said = [word for word in words if _says_phrase(prompt, word)]
         if len(said) >= len(words) / 2 and not all(map(_is_everyday, said)):
@@ -117,7 +117,7 @@ def exclusion(candidate: Candidate, prompt: str) -> str:
 
 
 def _excludes_name(candidate: Candidate, span: str, wanted: str) -> bool:
-    name = [word for word in stem(candidate.name).split() if word not in _EMPTY | PEOPLE and not word.isdigit()]
+    name = [word for word in title_stem(candidate.name).split() if word not in _EMPTY | PEOPLE and not word.isdigit()]
     said = [word for word in name if _says(span, word) and not _says(wanted, word)]
     return bool(said) and (2 * len(said) >= len(name) or not all(map(_is_everyday, said)))
 

@@ -16,7 +16,7 @@ from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.families import Family, support
 from stylus_gen.tools.licence import combine_licences, forbids
 from stylus_gen.tools.plan import Plan, Policy, Record, RejectionCode, Verdict, whole_prompt
-from stylus_gen.tools.prune import Choice, Rules, prune
+from stylus_gen.tools.prune import Choice, PlanLimits, prune
 from stylus_gen.tools.segment import segment_prompt
 from stylus_gen.tools.text import clean_text, has_words, plain, readable
 from stylus_gen.tools.triggers import fit_group
@@ -130,8 +130,8 @@ def _rules(prompt: str, known: Sequence[tuple[Use, Card]], family: Family) -> It
     whole = whole_prompt(prompt or " ")
     candidates = [candidate_of(card, evidence="recipe") for _, card in known]
     choices = [Choice(concept=bind(c, concepts) or whole, candidate=c, reason="in the recipe") for c in candidates]
-    rules = Rules(prompt, family, max_adapters=max(1, len(choices)))
-    for refused in prune(choices, rules).refused:
+    limits = PlanLimits(prompt, family, max_adapters=max(1, len(choices)))
+    for refused in prune(choices, limits).refused:
         if refused.code != "unasked":
             level: Literal["error", "warning"] = "error" if refused.code == "wrong_family" else "warning"
             name = clean_text(refused.name, 80)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from stylus_gen.tools.families import TITLES, Family, support
 from stylus_gen.tools.lexicon import FUNCTION
 from stylus_gen.tools.plan import Candidate, Concept, Record, Rejection, RejectionCode
-from stylus_gen.tools.segment import is_generic, kind_of
+from stylus_gen.tools.segment import is_generic, kind_of_words
 from stylus_gen.tools.text import has_words, plain
 
 PER_CONCEPT = 2
@@ -29,7 +29,7 @@ class Choice(Record):
 
 
 @dataclass(frozen=True)
-class Rules:
+class PlanLimits:
     """What the request fixes: the base's family, the caps, and what the user pinned or banned (adapter ids).
 
     A pin may be a third style or a second character.
@@ -51,10 +51,10 @@ class Pruned:
 
 
 Refusal = tuple[RejectionCode, str]
-Rule = Callable[[Choice, Sequence[Choice], Rules], Refusal | None]
+Rule = Callable[[Choice, Sequence[Choice], PlanLimits], Refusal | None]
 
 
-def prune(choices: Sequence[Choice], rules: Rules, more: Sequence[Rule] = ()) -> Pruned:
+def prune(choices: Sequence[Choice], limits: PlanLimits, more: Sequence[Rule] = ()) -> Pruned:
     """Keep the choices that no rule refuses; earlier ones win, so pass the pinned first and then the best.
 
     ``more`` are a planner's own rules, checked after those of all plans.
@@ -62,7 +62,7 @@ def prune(choices: Sequence[Choice], rules: Rules, more: Sequence[Rule] = ()) ->
     kept: list[Choice] = []
     refused: list[Rejection] = []
     for choice in choices:
-        refusal = next((r for rule in (*RULES, *more) if (r := rule(choice, kept, rules))), None)
+        refusal = next((r for rule in (*RULES, *more) if (r := rule(choice, kept, limits))), None)
         if refusal is None:
             kept.append(choice)
         else:
@@ -78,32 +78,32 @@ def reject(choice: Choice, code: RejectionCode, reason: str) -> Rejection:
     )
 
 
-def banned(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+def banned(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
     """Refuse what the user banned."""
-    if choice.candidate.adapter_id in rules.banned:
+    if choice.candidate.adapter_id in limits.banned:
         return "banned", "you banned it"
     return None
 
 
-def wrong_family(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+def wrong_family(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
     """Refuse what was trained for a base of another family."""
     own = choice.candidate.family
-    if support(own, rules.family) == "none":
-        return "wrong_family", f"this adapter is for {TITLES[own]}, the base is {TITLES[rules.family]}"
+    if support(own, limits.family) == "none":
+        return "wrong_family", f"this adapter is for {TITLES[own]}, the base is {TITLES[limits.family]}"
     return None
 
 
-def unasked(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+def unasked(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
     """Refuse sliders and accelerators unless the user pinned them or the prompt names them."""
     found = choice.candidate
-    if found.kind not in ("slider", "accelerator") or found.adapter_id in rules.pinned:
+    if found.kind not in ("slider", "accelerator") or found.adapter_id in limits.pinned:
         return None
-    if has_words(rules.prompt, found.name):  # trigger words do not count: a slider's are words like "detailed"
+    if has_words(limits.prompt, found.name):  # trigger words do not count: a slider's are words like "detailed"
         return None
     return "unasked", f"{found.kind}s are added only when the prompt or a pin names them"
 
 
-def duplicate(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+def duplicate(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
     """Refuse an adapter that is there already: itself, another version of its model, a re-upload."""
     for other in kept:
         if why := same(choice.candidate, other.candidate):
@@ -121,13 +121,13 @@ def same(a: Candidate, b: Candidate) -> str:
         return "the same model"
     if a.kind != b.kind:
         return ""
-    if set(stem(a.name).split()) == set(stem(b.name).split()) != set():
+    if set(title_stem(a.name).split()) == set(title_stem(b.name).split()) != set():
         return "the same name"
     words = distinguishing(a)
     return "the same trigger words" if words == distinguishing(b) and _name_both(words, a, b) else ""
 
 
-def stem(name: str) -> str:
+def title_stem(name: str) -> str:
     """Reduce a name to what its versions share: ``Hatsune Miku (LoRA) v2.1`` becomes ``hatsune miku``.
 
     A bare number stays: Android 17 is not Android 18.
@@ -146,7 +146,7 @@ def distinguishing(candidate: Candidate) -> frozenset[str]:
     said = {plain(word) for group in candidate.trigger_groups for word in group}
     words = {word for word in said if not is_generic(word)}
     if candidate.kind == "character":
-        words = {word for word in words if kind_of(word) in ("unknown", "character")}
+        words = {word for word in words if kind_of_words(word) in ("unknown", "character")}
     return frozenset(words)
 
 
@@ -162,18 +162,18 @@ def _name_both(words: frozenset[str], a: Candidate, b: Candidate) -> bool:
 
 def _is_in(words: str, name: str) -> bool:
     """Tell whether a name holds one of the words that is not common, or all joined: ``redfox`` is in ``Red Fox``."""
-    parts = stem(name).split()
+    parts = title_stem(name).split()
     runs = {"".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1)}
     return any(not _is_known(word) for word in {*words.split()} & {*parts}) or words.replace(" ", "") in runs
 
 
 def _is_known(word: str) -> bool:
-    return is_generic(word) or kind_of(word) != "unknown" or word in FUNCTION
+    return is_generic(word) or kind_of_words(word) != "unknown" or word in FUNCTION
 
 
-def clash(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+def clash(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
     """Refuse a second character for the same words of the prompt: the picture would mix the two faces."""
-    if choice.candidate.kind != "character" or choice.candidate.adapter_id in rules.pinned:
+    if choice.candidate.kind != "character" or choice.candidate.adapter_id in limits.pinned:
         return None
     for other in kept:
         if other.candidate.kind == "character" and overlap(choice.concept, other.concept):
@@ -186,11 +186,11 @@ def overlap(a: Concept, b: Concept) -> bool:
     return a.start < b.end and b.start < a.end
 
 
-def over_cap(choice: Choice, kept: Sequence[Choice], rules: Rules) -> Refusal | None:
+def over_cap(choice: Choice, kept: Sequence[Choice], limits: PlanLimits) -> Refusal | None:
     """Refuse what is beyond the caps: adapters in all, per concept, styles."""
-    if len(kept) >= rules.max_adapters:
-        return "over_cap", f"a plan takes at most {rules.max_adapters} adapters"
-    if choice.candidate.adapter_id in rules.pinned:
+    if len(kept) >= limits.max_adapters:
+        return "over_cap", f"a plan takes at most {limits.max_adapters} adapters"
+    if choice.candidate.adapter_id in limits.pinned:
         return None
     if sum(other.concept.id == choice.concept.id for other in kept) >= PER_CONCEPT:
         return "over_cap", f"a concept takes at most {PER_CONCEPT} adapters"

@@ -179,10 +179,10 @@ _LOOKS = frozenset(
 
 
 def _tag(prompt: str, start: int, end: int) -> list[Span]:
-    return [(start, end, kind_of(prompt[start:end]))]
+    return [(start, end, kind_of_words(prompt[start:end]))]
 
 
-def kind_of(text: str) -> Kind:
+def kind_of_words(text: str) -> Kind:
     """Guess what kind of adapter a few words ask for; "unknown" if the words do not show it."""
     if _SERIES.search(text):
         return "style" if "style" in text.lower() else "character"
@@ -274,7 +274,7 @@ def _split_style(prompt: str, words: Sequence[tuple[int, int]]) -> list[Span]:
             rest = words[size:]
             return [(first, last, "style"), *(_split_style(prompt, rest) if rest else [])]
     first, last = words[0][0], words[-1][1]
-    kind = kind_of(prompt[first:last])
+    kind = kind_of_words(prompt[first:last])
     return [
         (
             first,

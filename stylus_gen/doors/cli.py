@@ -137,26 +137,26 @@ def index(
         report = {"family": stylus.family, "adapters": held, "recall": round(recall, 4)}
     if as_json:
         return show_json(report)
-    from stylus_gen.doors.tables import plain
+    from stylus_gen.doors.tables import as_text
     from stylus_gen.tools.percent import percent
 
-    show(plain(f"{held:,} adapters for {report['family']}; it finds {percent(recall, 1)} of what exact search finds"))
+    show(as_text(f"{held:,} adapters for {report['family']}; it finds {percent(recall, 1)} of what exact search finds"))
 
 
 def show_audit(audit: Audit, as_json: bool) -> None:
     """Print an audit of the index. If it found faults, exit with the code of `Unavailable`."""
-    from stylus_gen.doors.tables import plain
+    from stylus_gen.doors.tables import as_text
 
     if as_json:
         show_json({**audit._asdict(), "sound": audit.sound})
     else:
         faults = ", ".join(f"{n:,} {name}" for name, n in audit.faults().items() if n)
         state = f"the search index holds {audit.documents:,} documents"
-        show(plain(f"{state} and agrees with the cards" if audit.sound else f"{state}; {faults}"))
+        show(as_text(f"{state} and agrees with the cards" if audit.sound else f"{state}; {faults}"))
         if audit.waiting:
-            show(plain(f"{audit.waiting:,} changed files are not indexed yet; the next import indexes them"))
+            show(as_text(f"{audit.waiting:,} changed files are not indexed yet; the next import indexes them"))
         if not audit.sound:
-            show(plain("build it again: stylus index --rebuild"))
+            show(as_text("build it again: stylus index --rebuild"))
     if not audit.sound:
         raise typer.Exit(outcome_of(Unavailable).exit_code)
 
@@ -288,9 +288,13 @@ def generate(
         return show_json(
             {"plan": chosen.model_dump(mode="json"), "images": [str(path) for path in result.images]} | warnings
         )
-    from stylus_gen.doors.tables import plain, plan_tables
+    from stylus_gen.doors.tables import as_text, plan_tables
 
-    show(plan_tables(chosen), *(plain(f"warning: {note}") for note in notes), *(plain(path) for path in result.images))
+    show(
+        plan_tables(chosen),
+        *(as_text(f"warning: {note}") for note in notes),
+        *(as_text(path) for path in result.images),
+    )
 
 
 @app.command()
@@ -312,10 +316,10 @@ def replay(
                 "warnings": again.warnings,
             }
         )
-    from stylus_gen.doors.tables import plain
+    from stylus_gen.doors.tables import as_text
 
     verdict = "identical" if again.identical else f"not identical: {'; '.join(again.differences)}"
-    show(plain(again.path), plain(verdict), *(plain(f"warning: {note}") for note in again.warnings))
+    show(as_text(again.path), as_text(verdict), *(as_text(f"warning: {note}") for note in again.warnings))
 
 
 @app.command()
@@ -391,15 +395,15 @@ def mcp(
 def demo(out: Out = None, as_json: Json = False) -> None:
     """Plan five prompts on the small world and draw them without and with adapters."""
     from stylus_gen.demo import run_demo
-    from stylus_gen.doors.tables import plain, plan_tables
+    from stylus_gen.doors.tables import as_text, plan_tables
 
     def say(what: str, plan: Plan) -> None:
         if not as_json:
-            show(plain(f"\n“{plan.prompt}”: {what}"), plan_tables(plan))
+            show(as_text(f"\n“{plan.prompt}”: {what}"), plan_tables(plan))
 
     with opened(outputs=out) as stylus:
         sheet = run_demo(stylus, say)
-    show_json({"sheet": str(sheet)}) if as_json else show(plain(f"\nthe pictures: {sheet}"))
+    show_json({"sheet": str(sheet)}) if as_json else show(as_text(f"\nthe pictures: {sheet}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,18 +23,18 @@ REFUSED = 5  # refusals shown, the closest ones
 WHOLE = "(whole prompt)"
 
 
-def plain(value: object, style: str = "") -> Text:
+def as_text(value: object, style: str = "") -> Text:
     """Make untrusted text safe to print: no markup, no control characters."""
     return Text(printable(value), style)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Build a table of untrusted cells."""
-    made = Table(title=plain(title, "table.title"), title_justify="left", show_edge=False, pad_edge=False)
+    made = Table(title=as_text(title, "table.title"), title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(plain(cell) for cell in row))
+        made.add_row(*(as_text(cell) for cell in row))
     return made
 
 
@@ -63,13 +63,13 @@ def plan_tables(plan: Plan) -> Group:
         ]
     if len(plan.rejected) > REFUSED:
         parts.append(Text(f"and {len(plan.rejected) - REFUSED} more: --json lists them"))
-    parts += [Text(), Text.assemble(("prompt   ", "bold"), plain(plan.final_prompt))]
+    parts += [Text(), Text.assemble(("prompt   ", "bold"), as_text(plan.final_prompt))]
     if plan.assignments and plan.images > 1:
         rows = " ".join("".join("1" if on else "0" for on in row) for row in plan.masks)
         parts.append(Text.assemble(("masks    ", "bold"), rows))
-    parts += [Text.assemble(("credit   ", "bold"), plain(line)) for line in plan.verdict.credits]
-    parts += [Text.assemble(("note     ", "bold"), plain(line)) for line in plan.verdict.notes]
-    parts += [Text.assemble(("warning  ", "bold yellow"), plain(line)) for line in plan.warnings]
+    parts += [Text.assemble(("credit   ", "bold"), as_text(line)) for line in plan.verdict.credits]
+    parts += [Text.assemble(("note     ", "bold"), as_text(line)) for line in plan.verdict.notes]
+    parts += [Text.assemble(("warning  ", "bold yellow"), as_text(line)) for line in plan.warnings]
     return Group(*parts)
 
 
@@ -87,7 +87,7 @@ def import_table(summary: ImportSummary) -> Group:
         reasons = [(f"{r.count:,}", r.what, r.why, "; ".join(r.examples)) for r in summary.reasons]
         title = f"{summary.problem_count:,} problems"
         parts += [Text(), table(title, ("", "what", "why", "for example"), reasons)]
-        parts.append(plain(f"all of them: {summary.problems_file or 'with --json'}"))
+        parts.append(as_text(f"all of them: {summary.problems_file or 'with --json'}"))
     return Group(*parts)
 
 
@@ -95,8 +95,8 @@ def report_table(report: CheckReport) -> Group:
     """Show what a check found."""
     rows = [(f.level, f.code, f.adapter or "", f.message) for f in report.findings]
     parts: list[RenderableType] = [table("check", ("", "code", "adapter", "message"), rows or [("ok", "", "", "")])]
-    parts += [Text.assemble(("credit   ", "bold"), plain(line)) for line in report.verdict.credits]
-    parts += [Text.assemble(("note     ", "bold"), plain(line)) for line in report.verdict.notes]
+    parts += [Text.assemble(("credit   ", "bold"), as_text(line)) for line in report.verdict.credits]
+    parts += [Text.assemble(("note     ", "bold"), as_text(line)) for line in report.verdict.notes]
     return Group(*parts)
 
 

@@ -139,8 +139,8 @@ def world(
         )
     if as_json:
         return show_json(report)
-    from stylus_gen.doors.tables import plain, table
+    from stylus_gen.doors.tables import as_text, table
     from stylus_gen.eval.scores import NAMES
     from stylus_gen.eval.world_sheet import table_rows
 
-    show(table("the small world", ("prompts", "arm", *NAMES), table_rows(report)), plain(out / "world.png"))
+    show(table("the small world", ("prompts", "arm", *NAMES), table_rows(report)), as_text(out / "world.png"))

@@ -28,7 +28,7 @@ from stylus_gen.tools.families import Family, family_of, support
 from stylus_gen.tools.ingest import import_adapters
 from stylus_gen.tools.plan import Plan, Tokens
 from stylus_gen.tools.progress import Progress
-from stylus_gen.tools.prune import PER_CONCEPT, STYLES, stem
+from stylus_gen.tools.prune import PER_CONCEPT, STYLES, title_stem
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.store.adapters import count_families
 from stylus_gen.tools.store.database import Database
@@ -37,7 +37,7 @@ from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, strength
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Measures:
     """What one plan came to. ``errors`` are of the weights of used adapters, ``ms`` the time to plan."""
 
     used: bool
@@ -77,14 +77,14 @@ def measure(
 ) -> dict[str, Any]:
     """Plan every prompt three times against a filled database, and sum up."""
     context = agent_context(db, embedder, planner)
-    told: list[Outcome | None] = []
-    untold: list[Outcome | None] = []
-    absent: list[Outcome | None] = []
+    told: list[Measures | None] = []
+    untold: list[Measures | None] = []
+    absent: list[Measures | None] = []
     for done, prompt in enumerate(prompts):
-        told.append(outcome(prompt.text, prompt.used, context, family))
-        untold.append(outcome(prompt.without_triggers, prompt.used, context, family))
+        told.append(measure_plan(prompt.text, prompt.used, context, family))
+        untold.append(measure_plan(prompt.without_triggers, prompt.used, context, family))
         with hidden(db, list(prompt.used)):
-            absent.append(outcome(prompt.text, prompt.used, context, family))
+            absent.append(measure_plan(prompt.text, prompt.used, context, family))
         progress(done + 1, len(prompts), "planning")
     return summarise(told, untold, absent, planner.name)
 
@@ -102,7 +102,7 @@ def hidden(db: Database, model_keys: Sequence[str]) -> Iterator[None]:
             conn.execute("UPDATE search_documents SET safe = true WHERE id = ANY(%s)", (ids,))
 
 
-def outcome(text: str, used: Mapping[str, float], context: AgentContext, family: Family) -> Outcome | None:
+def measure_plan(text: str, used: Mapping[str, float], context: AgentContext, family: Family) -> Measures | None:
     """Plan one prompt and look at the plan; ``None`` for what is no prompt: nothing at all, or a book."""
     try:
         request = PlanRequest(prompt=text, family=family)
@@ -112,7 +112,7 @@ def outcome(text: str, used: Mapping[str, float], context: AgentContext, family:
     plan = plan_prompt(request, context)
     ms = (time.perf_counter() - started) * 1000
     right = [a for a in plan.assignments if a.model_key in used]
-    return Outcome(
+    return Measures(
         used=bool(right),
         adapters=len(plan.assignments),
         character=any(a.kind == "character" for a in plan.assignments),
@@ -131,7 +131,8 @@ def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
     for name in ("adapter_id", "model_key"):
         if len({getattr(a, name) for a in chosen}) < len(chosen):
             yield f"{name} twice"
-    if len({(a.kind, stem(a.name)) for a in chosen if stem(a.name)}) < sum(bool(stem(a.name)) for a in chosen):
+    named = [(a.kind, name) for a in chosen if (name := title_stem(a.name))]
+    if len(set(named)) < len(named):
         yield "the same name twice"
     if any(sum(a.concept_id == c.id for a in chosen) > PER_CONCEPT for c in plan.concepts):
         yield "too many adapters for a concept"
@@ -154,7 +155,7 @@ def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
 
 
 def summarise(
-    told: Sequence[Outcome | None], untold: Sequence[Outcome | None], absent: Sequence[Outcome | None], planner: str
+    told: Sequence[Measures | None], untold: Sequence[Measures | None], absent: Sequence[Measures | None], planner: str
 ) -> dict[str, Any]:
     """Sum up outcomes in the form that ``--json`` prints; a prompt of nothing but triggers counts as not found.
 

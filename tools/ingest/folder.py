@@ -47,7 +47,7 @@ def list_files(root: Path) -> Inventory:
     return Inventory(sorted(found.adapters), sorted(tables), found.problems)
 
 
-def read_adapter(place: Place, paths: Sequence[Path], root: Path) -> Iterator[Card | Problem]:
+def read_card(place: Place, paths: Sequence[Path], root: Path) -> Iterator[Card | Problem]:
     """Make one card from an adapter file: merge its header, tensors and sidecars by authority.
 
     ``place`` gives the hashes and the path in use, ``paths`` are all paths of the file below ``root``.

@@ -12,7 +12,7 @@ from stylus_gen.tools.card import Card
 from stylus_gen.tools.errors import AdapterRejected, BadRequest
 from stylus_gen.tools.ingest.civitai import is_site_object, read_object
 from stylus_gen.tools.ingest.community import community_card, is_community
-from stylus_gen.tools.ingest.folder import PICKLE, PICKLES, Inventory, is_storable, list_files, read_adapter, shown
+from stylus_gen.tools.ingest.folder import PICKLE, PICKLES, Inventory, is_storable, list_files, read_card, shown
 from stylus_gen.tools.ingest.hashes import Hashed, hash_files
 from stylus_gen.tools.ingest.rows import SUFFIXES, JsonRow, read_rows
 from stylus_gen.tools.ingest.summary import ImportLog, ImportSummary, Problem
@@ -171,7 +171,7 @@ def _read_folder(
         place = hashed[paths[0]]
         assert isinstance(place, Place)
         progress(done, len(copies), paths[0].name)
-        yield from read_adapter(place._replace(path=used.get(sha256, place.path)), paths, selection.root)
+        yield from read_card(place._replace(path=used.get(sha256, place.path)), paths, selection.root)
 
 
 def _why(error: AdapterRejected | OSError) -> str:

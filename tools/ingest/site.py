@@ -36,7 +36,7 @@ Id = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, _none_to(str)]
 Flag = Annotated[bool, _none_to(bool)]
 Number = Annotated[float, _none_to(float), Field(allow_inf_nan=False)]
-Mapping = Annotated[dict[str, Any], _none_to(dict)]
+Object = Annotated[dict[str, Any], _none_to(dict)]
 Strings = Annotated[list[Annotated[str, BeforeValidator(_tag)]], _none_to(list), _first(MAX_ENTRIES)]
 
 
@@ -63,8 +63,8 @@ class SiteFile(Site):
     type: Text = "Model"
     sizeKB: Number = 0
     primary: Flag = False
-    metadata: Mapping = {}
-    hashes: Mapping = {}
+    metadata: Object = {}
+    hashes: Object = {}
 
     @property
     def is_safetensors(self) -> bool:
@@ -78,7 +78,7 @@ class SiteImage(Site):
 
     nsfwLevel: Any = None
     nsfw: Any = None
-    meta: Mapping = {}
+    meta: Object = {}
 
 
 class SiteModel(Site):
@@ -93,7 +93,7 @@ class SiteModel(Site):
     poi: Flag = False
     minor: Flag = False
     tags: Strings = []
-    creator: Mapping = {}
+    creator: Object = {}
     stats: Annotated[SiteStats, _none_to(SiteStats)] = SiteStats()
     allowNoCredit: bool | None = None
     allowCommercialUse: str | list[str] | None = None
@@ -119,7 +119,7 @@ class SiteVersion(Site):
     files: Annotated[list[SiteFile], _none_to(list), _first(MAX_ENTRIES)] = []
     images: Annotated[list[SiteImage], _none_to(list), _first(MAX_ENTRIES)] = []
     model: Annotated[SiteModel, _none_to(SiteModel)] = SiteModel()
-    creator: Mapping = {}
+    creator: Object = {}
 
 
 class SiteModelWithVersions(SiteModel):

@@ -6,7 +6,7 @@ from stylus_gen.tools.negation import affirmed
 from stylus_gen.tools.notions import find_notions, function_words, languages_of
 from stylus_gen.tools.plan import Concept
 from stylus_gen.tools.search.gazetteer import find_mentions
-from stylus_gen.tools.segment import kind_of
+from stylus_gen.tools.segment import kind_of_words
 from stylus_gen.tools.store.database import Database
 
 
@@ -35,5 +35,5 @@ def _is_inside(place: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def _concept(prompt: str, number: int, place: tuple[int, int], terms: tuple[str, ...]) -> Concept:
     text = prompt[slice(*place)]
-    kind = kind_of(terms[0] if terms else text)
+    kind = kind_of_words(terms[0] if terms else text)
     return Concept(id=f"n{number}", text=text, start=place[0], end=place[1], kind=kind, search_terms=terms)

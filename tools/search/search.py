@@ -1,7 +1,7 @@
 """Search: for a prompt and each of its concepts, the adapters that are probably right, with the evidence for each.
 
-Filters come first, in SQL (recall.py); what is found is measured (features.py), scored (fusion.py), judged for each
-concept by its names (decision.py) and explained.
+Filters come first, in SQL (recall.py). Each document found gets features (features.py) and a score for the prompt
+(fusion.py). For each concept, its names give it a probability (decision.py). explain.py writes the evidence.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def describe(
     *,
     installed_only: bool,
 ) -> dict[str, list[Candidate]]:
-    """Make the candidates of rankings, by concept, each with its chance and the evidence for it."""
+    """Make the candidates of rankings, by concept, each with its probability and the evidence for it."""
     found = looked.found
-    documents = list({found.rows[i].id for ranking in rankings.values() for i, _ in ranking})
+    ids = list({found.rows[i].id for ranking in rankings.values() for i, _ in ranking})
     with db.pool.connection() as conn:
-        versions = choose_versions(conn, documents, prompt, installed_only=installed_only)
+        versions = choose_versions(conn, ids, prompt, installed_only=installed_only)
     made = make_candidates(db, versions)
     described = {}
     for query, name in enumerate(found.queries):

@@ -23,7 +23,7 @@ from stylus_gen.tools.store.provenance import (
     to_columns,
 )
 
-Outcome = Literal["taken", "updated", "merged", "unchanged"]
+Change = Literal["taken", "updated", "merged", "unchanged"]
 
 # Hashes long enough to identify a file; a CRC32 or AutoV1 (32 bits) is too short.
 IDENTITY = ("sha256", "blake3", "autov3", "autov2")
@@ -67,17 +67,17 @@ class Batch:
         keys = {claims["model_key"][0] for claims in self.versions.values()} | {card.model_key for card in cards}
         self.models = self._read("models", "key", keys)
 
-    def add(self, card: Card, digest: str) -> Outcome:
+    def add(self, card: Card, digest: str) -> Change:
         """Merge a card into the rows."""
         key = (card.id, version_key_of(card))
         if self.digests.get(key, ("", ""))[0] == digest:
             return "unchanged"
-        file_id, outcome = self._merge_file(card)
+        file_id, change = self._merge_file(card)
         for kind, value in _hashes(card):
             self.hashes.setdefault((kind, value), set()).add(file_id)
         self.digests[key] = (digest, file_id)
         self.written.add(file_id)
-        return outcome
+        return change
 
     def write(self) -> list[str]:
         """Write all rows; return the sorted ids of the files whose cards may have changed."""
@@ -99,7 +99,7 @@ class Batch:
         )
         return sorted(row[0] for row in rows)
 
-    def _merge_file(self, card: Card) -> tuple[str, Outcome]:
+    def _merge_file(self, card: Card) -> tuple[str, Change]:
         """Merge a card into the rows of its file, version and model."""
         own = version_key_of(card)
         claims = claims_of(card.model_copy(update={"version_key": own}), FILE, self.source)
