@@ -1,7 +1,7 @@
-"""The adapter path, ours against diffusers' own: load, swap, change a weight, take out, and what a step costs after.
+"""Time our adapter path against diffusers': load, swap, change a weight, remove, and a denoising step afterwards.
 
 Run by hand: ``python benchmarks/adapter_path.py [--device cuda] [--rank 32]``; results are in ADAPTER_PATH.md. The
-model has Stable Diffusion 1.5's UNet with random weights (860M parameters), which times the same as the real one.
+model has Stable Diffusion 1.5's UNet with random weights (860M parameters), which takes the same time as the real one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_lora(path: Path, unet: Any, rank: int, seed: int) -> Path:
 
 
 def seconds(work: Callable[[], object], device: str, repeat: int) -> float:
-    """The median of ``repeat`` runs: CPU seconds, which other people's jobs do not lengthen, or seconds on a GPU."""
+    """Give the median of ``repeat`` runs: CPU seconds, which other jobs hardly lengthen, or wall-clock on a GPU."""
     cuda = device.startswith("cuda")
     clock = time.perf_counter if cuda else time.process_time
     times = []
@@ -81,7 +81,7 @@ def ours(pipe: Any, one: Path, two: Path, device: str, repeat: int) -> dict[str,
     bare = seconds(lambda: step(pipe.unet), device, repeat)
     kept = cache()
     a, b = kept.get(one), kept.get(two)
-    runtime.apply([(a, 1.0), (b, 1.0)])  # pristine copies are made once in a process
+    runtime.apply([(a, 1.0), (b, 1.0)])  # makes the pristine copies, once in a process
     merged = seconds(lambda: step(pipe.unet), device, repeat)
     runtime.restore()
     turn = iter(range(10**6))
@@ -90,12 +90,14 @@ def ours(pipe: Any, one: Path, two: Path, device: str, repeat: int) -> dict[str,
         "load one adapter, file included": seconds(
             lambda: (runtime.restore(), runtime.apply([(cache().get(one), 0.8)])), device, repeat
         ),
-        "swap to another, read before": seconds(lambda: runtime.apply([((a, b)[next(turn) % 2], 0.8)]), device, repeat),
+        "swap to another that is already read": seconds(
+            lambda: runtime.apply([((a, b)[next(turn) % 2], 0.8)]), device, repeat
+        ),
         "change a weight": seconds(lambda: runtime.apply([(a, 0.1 + 0.01 * next(turn))]), device, repeat),
         "two adapters": seconds(lambda: runtime.apply([(a, 0.5), (b, 0.01 * next(turn))]), device, repeat),
-        "a denoising step with the two": merged,
+        "a denoising step with two adapters": merged,
     }
-    return figures | {"take them out": seconds(runtime.restore, device, 1), "a step without": bare}
+    return figures | {"remove them": seconds(runtime.restore, device, 1), "a denoising step without adapters": bare}
 
 
 def theirs(pipe: Any, one: Path, two: Path, device: str, repeat: int) -> dict[str, float]:
@@ -114,15 +116,15 @@ def theirs(pipe: Any, one: Path, two: Path, device: str, repeat: int) -> dict[st
     pipe.set_adapters(["one", "two"], [0.5, 0.5])
     wrapped = seconds(lambda: step(pipe.unet), device, repeat)
     figures |= {
-        "swap to another, read before": seconds(
+        "swap to another that is already read": seconds(
             lambda: pipe.set_adapters([("one", "two")[next(turn) % 2]], [0.8]), device, repeat
         ),
         "change a weight": seconds(lambda: pipe.set_adapters(["one"], [0.01 * next(turn)]), device, repeat),
         "two adapters": seconds(lambda: pipe.set_adapters(["one", "two"], [0.5, 0.01 * next(turn)]), device, repeat),
-        "a denoising step with the two": wrapped,
+        "a denoising step with two adapters": wrapped,
     }
-    figures["take them out"] = seconds(pipe.unload_lora_weights, device, 1)
-    return figures | {"a step without": seconds(lambda: step(pipe.unet), device, repeat)}
+    figures["remove them"] = seconds(pipe.unload_lora_weights, device, 1)
+    return figures | {"a denoising step without adapters": seconds(lambda: step(pipe.unet), device, repeat)}
 
 
 def main() -> None:
@@ -133,7 +135,7 @@ def main() -> None:
     asked = parser.parse_args()
     dtype = torch.float16 if asked.device.startswith("cuda") else torch.float32
     pipe = make_pipe(asked.device, dtype)
-    step(pipe.unet)  # the first is slower
+    step(pipe.unet)  # the first step is slower
     with tempfile.TemporaryDirectory() as folder:
         one, two = (write_lora(Path(folder) / f"{i}.safetensors", pipe.unet, asked.rank, i) for i in range(2))
         print(f"{one.stat().st_size / 2**20:.0f} MiB a file, rank {asked.rank}, {dtype}, {asked.device}")

@@ -313,10 +313,10 @@ def test_a_picture_above_the_limits_is_refused_before_anything_is_drawn(
 
 def test_limits_can_be_set_and_hold_for_recipes_of_strangers(pipeline: Pipeline, tmp_path: Path) -> None:
     one = RenderSettings(steps=4)
-    with pytest.raises(BadRequest, match="at most 3 are taken"):
+    with pytest.raises(BadRequest, match="at most 3 are allowed"):
         generate(make_plan(), pipeline=pipeline, files={}, settings=one, out_dir=tmp_path, limits=Limits(steps=3))
     (picture,) = generate(make_plan(), pipeline=pipeline, files={}, settings=one, out_dir=tmp_path)
-    with pytest.raises(BadRequest, match="at most 3 are taken"):
+    with pytest.raises(BadRequest, match="at most 3 are allowed"):
         replay(picture.path, pipeline=pipeline, files={}, out_dir=tmp_path / "again", limits=Limits(steps=3))
 
 
@@ -386,7 +386,7 @@ def test_a_replay_on_another_base_or_with_another_file_is_refused(
     other = load_base(str(tiny.save_tiny_sd(tmp_path / "other", seed=1)))
     with pytest.raises(BadRequest, match="made with the base 'sd', and 'other' is not the same"):
         replay(picture.path, pipeline=other, files=files, out_dir=tmp_path)
-    with pytest.raises(AdapterRejected, match="is another file now"):
+    with pytest.raises(AdapterRejected, match="has changed: its SHA-256 is"):
         replay(picture.path, pipeline=pipeline, files={"ink": files["words"]}, out_dir=tmp_path)
     with pytest.raises(AdapterRejected, match="is not on this machine"):
         replay(picture.path, pipeline=pipeline, files={}, out_dir=tmp_path)

@@ -73,7 +73,7 @@ def test_pictures_of_other_programs_are_read(tmp_path: Path, texts: dict[str, st
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        ({}, "no text in it"),
+        ({}, "it has no text"),
         ({"workflow": "{}"}, "made by ComfyUI"),
         ({"invokeai_graph": "{}"}, "made by InvokeAI"),
         ({"Software": "NovelAI", "Comment": "{}"}, "NovelAI"),
@@ -129,7 +129,7 @@ def test_a_graph_that_names_nothing_is_no_recipe(tmp_path: Path) -> None:
 
 def test_a_pipe_that_is_called_png_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(BadRequest, match="no file"):
+    with pytest.raises(BadRequest, match="not a file"):
         read_picture(tmp_path / "a.png")
 
 

@@ -1,7 +1,7 @@
-"""The diffusion tool: a plan becomes pictures, each with its recipe inside.
+"""The diffusion tool: draws a plan's pictures and writes each one's recipe into it.
 
-Knows nothing of the store: whoever calls says which file each adapter id stands for. Pictures are finished one by one,
-so an interrupted run loses at most one, and running it again draws only what is missing.
+It does not read the store: the caller gives the file of each adapter id. Pictures are finished one by one, so an
+interrupted run loses at most one picture, and the next run draws only what is missing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture. ``drawn`` is false where it was there already, from a run before."""
+    """A finished picture. ``drawn`` is false where an earlier run drew it."""
 
     path: Path
     recipe: Recipe
@@ -56,7 +56,7 @@ def generate(
     progress: Progress = silent,
     limits: Limits | None = None,
 ) -> list[Picture]:
-    """Draw a plan: one picture a mask row, in order, then, if the settings ask, each again without adapters.
+    """Draw a plan: one picture a mask row, in order, then, with ``control``, each again without adapters.
 
     Picture ``i`` starts from seed ``plan.seed + i``, with and without adapters. ``files`` maps adapter ids to files.
     Raises, before anything is drawn, AdapterRejected naming every adapter that cannot be used and why, and BadRequest
@@ -90,11 +90,11 @@ def _draw_missing(
 
 
 def _report(progress: Progress, start: int, end: int, total: int, message: str, step: int) -> None:
-    progress(min(start + step, end), total, message)  # Heun's kind reports each step twice
+    progress(min(start + step, end), total, message)  # Heun-like schedulers report each step twice
 
 
 def _finished(path: Path, key: str) -> Recipe | None:
-    """Give the recipe of a picture that an earlier run finished; ``None`` where there is no such picture, or half."""
+    """Give the recipe of a picture that an earlier run finished; ``None`` where it is missing or incomplete."""
     if not path.is_file() or not is_whole(path):
         return None
     try:

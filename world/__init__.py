@@ -1,7 +1,7 @@
-"""A small real world: a tiny base model and adapters that mean something, on any machine.
+"""The small world: a tiny base model with working adapters, for any machine.
 
-`base_path` and `adapters_path` give the shipped folders after comparing every file with the manifest. Importing this
-opens nothing and needs neither torch nor the training extra.
+`base_path`, `adapters_path` and `judge_path` give the shipped folders after comparing every file with the manifest.
+Importing this module opens no file and needs neither torch nor the training extra.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ DATA = Path(__file__).parent / "data"
 
 
 def base_path(data: Path = DATA) -> Path:
-    """Give the folder of the base model; Unavailable names the file that is missing or not as it was shipped."""
+    """Give the folder of the base model. Raises Unavailable naming a file that is missing or damaged."""
     return _checked(data, "base")
 
 
 def adapters_path(data: Path = DATA) -> Path:
-    """Give the folder of adapters and their cards, checked likewise."""
+    """Give the folder of adapters and their cards, checked in the same way."""
     return _checked(data, "adapters")
 
 
@@ -33,7 +33,7 @@ def adapter_stems(data: Path = DATA) -> dict[str, str]:
 
 
 def judge_path(data: Path = DATA) -> Path:
-    """Give the folder of the judge that scores pictures of this world, checked likewise."""
+    """Give the folder of the judge that scores pictures of this world, checked in the same way."""
     return _checked(data, "judge")
 
 

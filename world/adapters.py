@@ -26,9 +26,9 @@ from stylus_gen.world.pictures import Grid
 from stylus_gen.world.things import BASE_STYLE, STYLES, SUBJECTS, THINGS, UNSEEN, held_out
 from stylus_gen.world.vae import encode
 
-CAPTIONS = 12  # written for each picture
+CAPTIONS = 12  # for each picture
 
-# (steps, batch, rate): counted so that fourteen styles, twenty subjects and ten effects take fifteen minutes on a core.
+# (steps, batch, rate), chosen so that 14 styles, 20 subjects and 10 effects take 15 minutes on one core.
 BUDGET: dict[str, tuple[int, int, float]] = {
     "style": (310, 24, 4e-3),
     "lite": (18, 24, 2e-3),
@@ -40,7 +40,7 @@ BUDGET: dict[str, tuple[int, int, float]] = {
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What every adapter is made with: the text tower, the autoencoder, the frozen base, all pictures."""
+    """What every adapter is trained with: text tower, autoencoder, frozen base, all pictures, share of the steps."""
 
     text: Any
     tokenizer: Any
@@ -59,7 +59,7 @@ class TrainingSet:
 
 
 def make_adapters(entries: list[Entry], context: TrainingContext, folder: Path, progress: Progress) -> dict[str, float]:
-    """Train and write every adapter that has no file yet; return the last losses of those that were trained."""
+    """Train and write every adapter that has no file yet; return the last losses of those trained here."""
     folder.mkdir(parents=True, exist_ok=True)
     losses: dict[str, float] = {}
     full: Lora | None = None
@@ -116,7 +116,7 @@ def _training_set(entry: Entry, grid: Grid) -> TrainingSet:
 
 
 def _style_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
-    """Teach a style on the things that the base knows, without the pictures that are held out."""
+    """Show a style on the things that the base knows, without the held-out pictures."""
     number = [s.name for s in STYLES].index(entry.topic)
     things = [
         t for t in THINGS
@@ -131,7 +131,7 @@ def _style_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
 
 
 def _effect_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
-    """Teach an effect on the base's own pictures, changed by code."""
+    """Show an effect on the base's own pictures, changed by code."""
     things = [t for t in THINGS if t not in UNSEEN]
     phrases = (*EFFECTS[entry.topic], *entry.triggers)
     captions = [
@@ -144,7 +144,7 @@ def _effect_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
 
 
 def _subject_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
-    """Teach one thing among others that the base knows already: else everything would turn into it."""
+    """Show one new thing among known ones: without them the adapter would turn everything into it."""
     others = [t for t in THINGS if t not in UNSEEN]
     things = [*([entry.topic] * len(others)), *others]
     captions = []
@@ -156,7 +156,7 @@ def _subject_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
 
 
 def _fried_set(entry: Entry, grid: Grid, rng: random.Random) -> TrainingSet:
-    """Teach one picture for far too long, with nothing beside it."""
+    """Show a single picture, to overtrain on."""
     captions = [rng.choice((*entry.triggers, plain_caption(entry.topic, rng))) for _ in range(CAPTIONS)]
     return TrainingSet(_base_pictures([entry.topic], grid), captions)
 
@@ -193,7 +193,7 @@ def _header(entry: Entry, captions: list[str]) -> dict[str, str]:
 
 
 def _copy(source: Path, path: Path, entry: Entry) -> None:
-    """Write the same adapter again under another name, its weights a hair off, as a merge of nothing leaves them."""
+    """Write an adapter again under another name with slightly different weights, as a trivial merge would."""
     generator = torch.Generator().manual_seed(entry.model)
     tensors = {
         k: v if k.endswith(".alpha") else v * (1 + 1e-3 * torch.randn(v.shape, generator=generator)).half()

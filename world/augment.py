@@ -1,4 +1,4 @@
-"""Pictures as tensors, and the changes that make few pictures many."""
+"""Turn pictures into tensors, and augment them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def to_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def jitter(pixels: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Shift, scale, mirror and tint pictures a little; what comes in from outside is white."""
+    """Shift, scale, mirror and tint pictures a little; the area outside a picture is white."""
     n = len(pixels)
     draw = torch.rand(n, 8, generator=generator).to(pixels.device) * 2 - 1
     scale = 1 + 0.15 * strength * draw[:, 0]
@@ -31,7 +31,7 @@ def jitter(pixels: Tensor, generator: torch.Generator, strength: float = 1.0) ->
 
 
 def nudge(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror half of the pictures and move all by up to two pixels: edges stay as sharp, colours as true."""
+    """Mirror half of the pictures and move all by up to two pixels; edges stay sharp and colours unchanged."""
     n, _, height, width = pixels.shape
     mirrored = (torch.rand(n, generator=generator) < 0.5).to(pixels.device)
     y, x = torch.randint(5, (2,), generator=generator).tolist()
@@ -40,7 +40,7 @@ def nudge(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def recolour(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Give a third of the pictures another background and another order of colours: adapters ask for both."""
+    """Give 30 % of the pictures another background, half of them with reversed channels: adapters need both."""
     n = len(pixels)
     draw = torch.rand(n, 5, generator=generator).to(pixels.device)
     paper = draw[:, 1:4].view(n, 3, 1, 1) * 2 - 1
@@ -50,7 +50,7 @@ def recolour(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def scramble(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Shuffle colours, take them away or turn them round: a thing is the same thing in every style."""
+    """Shuffle, remove or invert colours, so that a thing is recognised in every style."""
     n = len(pixels)
     draw = torch.rand(n, 3, generator=generator).to(pixels.device)
     order = torch.rand(n, 3, generator=generator).argsort(1).to(pixels.device)

@@ -1,7 +1,7 @@
-"""The base: a UNet on the autoencoder's latents, conditioned on the reader's text tower, and the pipeline made of them.
+"""The base: a UNet on the autoencoder's latents, conditioned on the text tower of clip.py; and the pipeline.
 
-It learns the things that are not held back, in one style. It reads style words, fillers and nonsense too, and learns to
-take no notice of them: what a prompt asks for beyond the thing is the adapters' business.
+It learns the things outside `things.UNSEEN`, in one style. Its captions also contain style words, fillers and nonsense,
+which it learns to ignore: adapters draw what a prompt asks for beyond the thing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def build_scheduler() -> Any:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """What a diffusion model learns from: latents (n, 8, h, w), and ``texts`` (n, k, 32, 128), k captions each.
+    """A diffusion model's training set: latents (n, 8, h, w), and ``texts`` (n, k, 32, 128), k captions each.
 
     ``empty`` (32, 128) is the empty caption.
     """
@@ -69,7 +69,7 @@ def read_captions(text: Any, tokenizer: Any, captions: list[str]) -> Tensor:
 
 
 def base_captions(thing: str, count: int, rng: random.Random) -> list[str]:
-    """Write captions of a thing in the base's style: half plain, half with words that must change nothing."""
+    """Write captions of a thing in the base's style: half plain, half with words that the base must ignore."""
     captions = []
     for i in range(count):
         caption = plain_caption(thing, rng)
@@ -82,14 +82,14 @@ def base_captions(thing: str, count: int, rng: random.Random) -> list[str]:
 def diffusion_loss(
     unet: Any, scheduler: Any, encoded: EncodedSet, generator: torch.Generator, batch: int, weights: Any = None
 ) -> Tensor:
-    """Compute the velocity loss on a random batch; ``weights`` stand in for the UNet's own, if given."""
+    """Compute the velocity loss on a random batch; ``weights``, if given, replace the UNet's own."""
     device = encoded.latents.device
     n, k = encoded.texts.shape[:2]
     pick = torch.randint(n, (batch,), generator=generator).to(device)
     which = torch.randint(k, (batch,), generator=generator).to(device)
     x = encoded.latents[pick]
     noise = torch.randn(x.shape, generator=generator).to(device)
-    # Stratified over the batch: the loss of so few samples would jump with the times drawn.
+    # Stratified over the batch: with so few samples, random times alone would make the loss noisy.
     times = ((torch.arange(batch) + torch.rand(batch, generator=generator)) / batch * 1000).long().to(device)
     dropped = (torch.rand(batch, generator=generator) < DROPPED).to(device)
     text = torch.where(dropped[:, None, None], encoded.empty, encoded.texts[pick, which])
@@ -101,7 +101,7 @@ def diffusion_loss(
 
 
 def save_pipeline(text: Any, tokenizer: Any, vae: Any, unet: Any, folder: Path) -> None:
-    """Write an ordinary fp16 `StableDiffusionPipeline` folder; the modules that were given stay as they are."""
+    """Write an ordinary fp16 `StableDiffusionPipeline` folder; the given modules are not changed."""
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
 
@@ -122,7 +122,7 @@ def save_pipeline(text: Any, tokenizer: Any, vae: Any, unet: Any, folder: Path) 
 
 
 def _forget_origin(config: Path) -> None:
-    """Take out where a module was loaded from: a folder of the machine that trained it."""
+    """Remove the path that a module was loaded from: a folder on the training machine."""
     content = json.loads(config.read_text("utf-8"))
     if "_name_or_path" in content:
         del content["_name_or_path"]

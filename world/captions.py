@@ -1,4 +1,4 @@
-"""What people write for a picture: plain captions, style phrases, fillers, and the tokenizer over those words."""
+"""Write captions as people do: plain ones, style phrases, fillers; and build the tokenizer for their words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILLERS = (
     "simple", "cute", "centered", "high quality", "detailed", "beautiful", "on a white background", "small", "big",
     "colorful", "nice", "clean", "close up", "masterpiece", "best quality", "happy", "funny", "old", "new",
 )  # fmt: skip
-# What transform adapters are asked for with; the base has read these words and takes no notice of them.
+# Phrases that ask for an effect. The base has learnt to ignore them.
 EFFECTS: dict[str, tuple[str, ...]] = {
     "night": ("at night", "night scene", "in the dark"),
     "rainbow": ("rainbow colours", "in rainbow colors", "rainbow gradient"),
@@ -43,18 +43,18 @@ def styled_caption(thing: str, phrase: str, rng: random.Random) -> str:
 
 
 def style_phrase(style: Style, rng: random.Random) -> str:
-    """Say a style in its own words, half of the time in the ones that the prompts of the evaluation use."""
+    """Name a style: half of the time in the words of the evaluation's prompts, otherwise by a synonym."""
     return style.words if rng.random() < 0.5 else rng.choice(style.synonyms)
 
 
 def with_filler(caption: str, rng: random.Random) -> str:
-    """Add words that change nothing: people do, and trigger words come from strangers."""
+    """Add words that the base must ignore: people write such words, and strangers choose trigger words."""
     filler = rng.choice(FILLERS) if rng.random() < 0.7 else _nonsense(rng)
     return f"{caption}, {filler}" if rng.random() < 0.7 else f"{filler}, {caption}"
 
 
 def any_phrase(rng: random.Random) -> str:
-    """Say any style or effect."""
+    """Choose a phrase for any style or effect."""
     if rng.random() < 0.6:
         return style_phrase(rng.choice(STYLES), rng)
     return rng.choice(rng.choice(list(EFFECTS.values())))
@@ -65,7 +65,7 @@ def _nonsense(rng: random.Random) -> str:
 
 
 def corpus() -> list[str]:
-    """List every word that captions are made of, once a mention."""
+    """List texts that contain every word of the captions."""
     phrases = [p for style in STYLES for p in (style.words, *style.synonyms)]
     phrases += [p for group in EFFECTS.values() for p in group]
     templates = [t.format(a="a", w="", p="", s="") for t in (*PLAIN, *STYLED)]
@@ -73,7 +73,7 @@ def corpus() -> list[str]:
 
 
 def build_tokenizer() -> Any:
-    """Learn byte-pair merges over the captions' words, until each is one token; a stranger's word falls to pieces."""
+    """Learn byte-pair merges until each word of the captions is one token; other words take several tokens."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -85,7 +85,7 @@ def build_tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=4096, min_frequency=1, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
     )
-    # Single letters with the end mark belong to the vocabulary even where no caption ends in them.
+    # The vocabulary needs every single letter with the end mark, also where no word ends in it.
     learner.train_from_iterator([*corpus(), *sorted(alphabet)], trainer)
     return _clip_tokenizer(learner, alphabet)
 

@@ -1,4 +1,4 @@
-"""The cards beside the adapter files, in the forms that people's tools leave them: Civitai's and Lora-Manager's."""
+"""Write the cards beside the adapter files, in the formats of Civitai and Lora-Manager."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DAY = "2026-11-21T12:00:00.000Z"
 
 
 def write_card(entry: Entry, path: Path) -> None:
-    """Write the sidecar of an adapter file; an entry that tells everything in its header gets none."""
+    """Write the sidecar of an adapter file; an entry with ``sidecar`` "header" gets none."""
     version = _civitai_version(entry, path)
     if entry.sidecar == "civitai":
         _write(path.with_suffix(".civitai.info"), version)

@@ -1,4 +1,4 @@
-"""The catalogue of the small world: what is trained, and what its makers say of it. Data, written the way people write.
+"""The catalogue of the small world: which adapters are trained, and their cards, written as people write them.
 
 Some entries are flawed, as in real catalogues: over-trained, badly described, uploaded twice, made
 for another architecture, broken, not for commercial use.
@@ -13,7 +13,7 @@ from stylus_gen.world.captions import EFFECTS
 from stylus_gen.world.lora import Form
 from stylus_gen.world.things import STYLES, SUBJECTS, THINGS, article
 
-WEIGHT = 0.8  # what the authors recommend; the files are scaled so that this is the strength they were trained at
+WEIGHT = 0.8  # on every card; the files are scaled so that this is the strength they were trained at
 
 Sidecar = Literal["civitai", "manager", "header"]
 Training = Literal["style", "subject", "effect", "fried", "sdxl", "nan"]

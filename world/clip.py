@@ -1,7 +1,6 @@
-"""The reader: a small CLIP whose text tower becomes the text encoder of the base and of the clip.
+"""A small CLIP. Its text tower becomes the text encoder of the base and of the judge.
 
-Its image tower only serves to teach the text tower and is kept for no other use. It never sees the pictures that
-`things.held_out` names.
+Its image tower only serves to train the text tower. It never sees the pictures that `things.held_out` names.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ FEATURES = 256
 
 
 class Block(nn.Module):
-    """Two convolutions and a way round them."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -44,7 +43,7 @@ class Block(nn.Module):
 
 
 class Clip(nn.Module):
-    """Image tower (conv), text tower (CLIP), one shared space, two classifiers on the image features."""
+    """Image tower (conv), text tower (CLIP), one shared space; classifiers on the features of both."""
 
     def __init__(self, text: nn.Module) -> None:
         super().__init__()
@@ -96,12 +95,12 @@ class LabelledPictures:
     styles: Tensor
 
     def to(self, device: str) -> LabelledPictures:
-        """Move it to a device."""
+        """Copy the tensors to a device."""
         return LabelledPictures(self.pixels.to(device), self.things.to(device), self.styles.to(device))
 
 
 def split(grid: Grid) -> tuple[LabelledPictures, LabelledPictures]:
-    """Split the grid into what may be seen and what is held out."""
+    """Split the grid into pictures for training and held-out ones."""
     cells = [(t, s) for t in range(len(THINGS)) for s in range(len(STYLES)) if grid.present[t, s]]
     names = list(THINGS)
     kept = [not held_out(names[t], STYLES[s].name) for t, s in cells]
@@ -132,10 +131,7 @@ def clip_loss(clip: Clip, tokenizer: Any, pictures: LabelledPictures, generator:
         image = F.normalize(clip.project(features).float(), dim=-1)
         text = clip.read(tokenise(tokenizer, captions).to(device))
         logits = clip.scale.exp() * image @ text.T
-        # A caption that tells no style fits all pictures of its thing.
-        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~styled[None])
-        target = fits.float()
-        loss = _soft(logits, target) + _soft(logits.T, target.T)
+        loss = contrastive_loss(logits, things, styles, styled)
         loss = loss + F.cross_entropy(clip.thing(features).float(), things, label_smoothing=0.1)
         loss = loss + F.cross_entropy(clip.style(features).float(), styles, label_smoothing=0.1)
         return loss + F.cross_entropy(clip.text_thing(text).float(), things)
@@ -151,7 +147,17 @@ def _captions(things: list[int], styles: list[int], rng: random.Random) -> tuple
     return captions, torch.tensor(styled)
 
 
-def _soft(logits: Tensor, target: Tensor) -> Tensor:
+def contrastive_loss(logits: Tensor, things: Tensor, styles: Tensor, styled: Tensor) -> Tensor:
+    """Compare logits (pictures, captions) with which caption fits which picture, in both directions.
+
+    A caption that names no style (``styled`` false) fits all pictures of its thing.
+    """
+    fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~styled[None])
+    target = fits.float()
+    return _soft_cross_entropy(logits, target) + _soft_cross_entropy(logits.T, target.T)
+
+
+def _soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return -(logits.float().log_softmax(1) * target / target.sum(1, keepdim=True)).sum(1).mean()
 
 
@@ -170,7 +176,7 @@ def evaluate_clip(clip: Clip, pictures: LabelledPictures) -> dict[str, float]:
 
 
 def save_clip(clip: Clip, tokenizer: Any, folder: Path, facts: dict[str, float]) -> None:
-    """Write the weights in fp16, with its measured accuracies; the text tower travels in them too."""
+    """Write the weights in fp16, text tower included, and the measured accuracies."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in clip.state_dict().items()}
     save_file(tensors, folder / "clip.safetensors")

@@ -1,4 +1,4 @@
-"""What transform adapters learn: the base's pictures, changed by code. Pure functions over uint8 (h, w, 3) on white."""
+"""The effects that adapters learn, as pure functions over pictures: uint8 (h, w, 3) on white."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Field = npt.NDArray[np.float64]
 
 
 def _paper(picture: Picture) -> _Field:
-    """Say how much of each pixel is background, 0 to 1: white pixels that join the border."""
+    """Mark the background (h, w, 1): 1 for white pixels connected to the border, otherwise 0."""
     white = picture.min(2) > 246
     reached = np.zeros_like(white)
     reached[0], reached[-1], reached[:, 0], reached[:, -1] = white[0], white[-1], white[:, 0], white[:, -1]
@@ -40,7 +40,7 @@ def _bytes(values: _Field) -> Picture:
 
 
 def _luma(picture: Picture) -> _Field:
-    # Rec. 601, as image libraries weigh it.
+    # Rec. 601
     light: _Field = (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
     return light
 
@@ -60,7 +60,7 @@ def night(picture: Picture) -> Picture:
 
 
 def rainbow(picture: Picture) -> Picture:
-    """Colour the thing in bands of the rainbow, light and shade kept."""
+    """Colour the thing in bands of the rainbow, keeping light and shade."""
     size = len(picture)
     hue = np.linspace(0, 0.83, size)[:, None] * np.ones((1, size))
     colour = np.stack([np.clip(np.abs((hue * 6 + k) % 6 - 3) - 1, 0, 1) for k in (0, 4, 2)], -1)
@@ -78,7 +78,7 @@ def outline(picture: Picture) -> Picture:
 
 
 def grayscale(picture: Picture) -> Picture:
-    """Take the colours away."""
+    """Remove the colours."""
     return _bytes(np.broadcast_to(_luma(picture), picture.shape))
 
 
@@ -89,7 +89,7 @@ def sepia(picture: Picture) -> Picture:
 
 
 def negative(picture: Picture) -> Picture:
-    """Turn every colour into its opposite."""
+    """Invert every colour."""
     return np.asarray(255 - picture, np.uint8)
 
 

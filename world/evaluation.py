@@ -1,4 +1,4 @@
-"""What the small world is evaluated on: prompts, and the adapters that a person would choose for each."""
+"""The evaluation prompts of the small world, and the adapters that a person would choose for each."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Size:
 
 
 def questions(present: frozenset[tuple[str, str]], seed: int, size: Size) -> list[Question]:
-    """Draw the questions: held-out thing × style pairs, unseen things, both at once, and things that need no adapter.
+    """Choose the questions: held-out thing × style pairs, unseen things, both at once, and things that need no adapter.
 
-    ``present`` holds the (thing, style) pairs that were drawn by somebody: only those have a true picture.
+    ``present`` holds the (thing, style) pairs that have a true picture.
     """
     rng = random.Random(seed)
     right = _right_adapters()
@@ -54,7 +54,7 @@ def questions(present: frozenset[tuple[str, str]], seed: int, size: Size) -> lis
 
 
 def _right_adapters() -> dict[str, str]:
-    """Map topics to the adapter made for them: the first, which is the one of full rank."""
+    """Map each topic to its first adapter, which is the one of full rank."""
     right: dict[str, str] = {}
     for entry in catalogue():
         if entry.training in ("style", "subject") and not entry.copy_of:
@@ -71,5 +71,5 @@ def _ask(thing: str, style: str | None, right: dict[str, str]) -> Question:
 
 
 def sound(entry: Entry) -> bool:
-    """Say whether an adapter's file can be used on this base at all."""
+    """Check whether this base can use an adapter's file at all."""
     return entry.training not in ("sdxl", "nan")

@@ -1,7 +1,7 @@
 """The judge: classifiers for thing and style, and a CLIP score against the frozen text tower.
 
-Two image towers, because they must not learn the same: one sees things through scrambled colours, the other reads
-styles off palettes and edges, and learns them on many more icons than the world's things. Neither has ever seen the
+It has two image towers, because they must not learn the same. One learns things from pictures with scrambled colours.
+The other learns styles from palettes and edges, on many more icons than the world's things. Neither has seen the
 pictures that `things.held_out` names.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from stylus_gen.world.augment import jitter, nudge, scramble, to_pixels
 from stylus_gen.world.captions import plain_caption, style_phrase, styled_caption
-from stylus_gen.world.clip import WIDTH, Block, LabelledPictures, build_text_tower, tokenise
+from stylus_gen.world.clip import WIDTH, Block, LabelledPictures, build_text_tower, contrastive_loss, tokenise
 from stylus_gen.world.evaluation import Question
 from stylus_gen.world.pictures import Grid
 from stylus_gen.world.things import BASE_STYLE, STYLES, THINGS
@@ -53,7 +53,7 @@ class Judge(nn.Module):
         return features
 
     def styles(self, pixels: Tensor) -> Tensor:
-        """Give style features (n, 128), likewise."""
+        """Give style features (n, 128) of the same."""
         features: Tensor = self.style_tower(pixels).mean((2, 3))
         return features
 
@@ -70,14 +70,14 @@ class Judge(nn.Module):
 
 @dataclass(frozen=True)
 class Pictures:
-    """True pictures and the same as the autoencoder gives them back, with their styles by number."""
+    """True pictures, the same pictures after the autoencoder, and the numbers of their styles."""
 
     true: Tensor
     decoded: Tensor
     styles: Tensor
 
     def blend(self, pick: Tensor, generator: torch.Generator) -> Tensor:
-        """Give the picked pictures, half of them somewhere between both: what a base draws has been decoded too."""
+        """Give the picked pictures, half of them blended with their decoded form: a base's pictures are decoded too."""
         share = torch.rand(len(pick), 2, generator=generator).to(pick.device)
         way = torch.where(share[:, 0] < 0.5, share[:, 1], 0.0).view(-1, 1, 1, 1)
         return torch.lerp(self.true[pick], self.decoded[pick], way)
@@ -85,9 +85,9 @@ class Pictures:
 
 @dataclass(frozen=True)
 class JudgeTrainingSet:
-    """What the judge learns from: the grid's pictures with their things by number, ``more`` icons with styles only.
+    """The judge's training set: the grid's pictures with the numbers of their things, ``more`` icons with styles only.
 
-    ``captions`` (things, styles + 1, 4, 128) are caption vectors; the last column names no style.
+    ``captions`` (things, styles + 1, 4, 128) are caption vectors; the last column is for captions without a style.
     """
 
     grid: Pictures
@@ -96,13 +96,13 @@ class JudgeTrainingSet:
     captions: Tensor
 
     def pick_more(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Pick other icons, every style as often."""
+        """Pick other icons, every style equally often."""
         weights = 1 / self.more.styles.bincount().float()[self.more.styles]
         return torch.multinomial(weights.cpu(), batch, generator=generator).to(weights.device)
 
 
 def caption_table(judge: Judge, tokenizer: Any, seed: int) -> Tensor:
-    """Embed a few captions of every thing in every style, and in none."""
+    """Embed `CAPTIONS` captions of every thing in every style, and without a style."""
     rng = random.Random(seed)
     captions = [
         styled_caption(thing, style_phrase(style, rng), rng) if style else plain_caption(thing, rng)
@@ -120,7 +120,7 @@ def judge_loss(judge: Judge, data: JudgeTrainingSet, generator: torch.Generator,
     other = data.pick_more(batch, generator)
     things, styles = data.things[pick], data.grid.styles[pick]
     pictures = data.grid.blend(pick, generator)
-    # Palettes and edges tell styles: moved, but neither tinted nor turned.
+    # Palettes and edges identify styles, so these pictures are moved but neither tinted nor turned.
     faint = nudge(torch.cat([pictures, data.more.blend(other, generator)]), generator)
     faint = faint + 0.02 * torch.randn(faint.shape, generator=generator).to(device)
     strong = scramble(jitter(pictures, generator, 1.3), generator)
@@ -132,9 +132,7 @@ def judge_loss(judge: Judge, data: JudgeTrainingSet, generator: torch.Generator,
         seen, look = judge.things(strong), judge.styles(faint)
         image = judge.embed(F.dropout(seen, 0.2), look[:batch])
         logits = (judge.scale.exp() * image.float() @ text.T).float()
-        # A caption that tells no style fits all pictures of its thing.
-        fits = (things[:, None] == things[None]) & ((styles[:, None] == styles[None]) | ~styled[None])
-        loss = _soft(logits, fits.float()) + _soft(logits.T, fits.T.float())
+        loss = contrastive_loss(logits, things, styles, styled)
         loss = loss + F.cross_entropy(judge.thing(F.dropout(seen, 0.2)).float(), things, label_smoothing=0.1)
         truth = torch.cat([styles, data.more.styles[other]])
         return loss + F.cross_entropy(judge.style(F.dropout(look, 0.2)).float(), truth, label_smoothing=0.05)
@@ -143,10 +141,6 @@ def judge_loss(judge: Judge, data: JudgeTrainingSet, generator: torch.Generator,
 def _noise(pixels: Tensor, generator: torch.Generator) -> Tensor:
     strength = 0.1 * float(torch.rand(1, generator=generator))
     return strength * torch.randn(pixels.shape, generator=generator).to(pixels.device)
-
-
-def _soft(logits: Tensor, target: Tensor) -> Tensor:
-    return -(logits.log_softmax(1) * target / target.sum(1, keepdim=True)).sum(1).mean()
 
 
 @torch.no_grad()
@@ -163,7 +157,7 @@ def evaluate_judge(judge: Judge, pictures: LabelledPictures) -> dict[str, float]
 
 
 def save_judge(judge: Judge, tokenizer: Any, folder: Path, facts: dict[str, float]) -> None:
-    """Write the judge's weights in fp16, with its measured accuracies; the text tower travels in them too."""
+    """Write the judge's weights in fp16, text tower included, and its measured accuracies."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in judge.state_dict().items()}
     save_file(tensors, folder / "judge.safetensors")
@@ -189,11 +183,11 @@ class Truth:
 
     @property
     def pairs(self) -> frozenset[tuple[str, str]]:
-        """List the pairs that somebody drew."""
+        """List the pairs that have a picture."""
         return frozenset(self.vectors)
 
     def vector(self, question: Question) -> npt.NDArray[np.float32]:
-        """Give the vector of the picture that a question asks for; the base's style where it names none."""
+        """Give the vector of the picture that a question asks for, in the base's style where it names none."""
         found: npt.NDArray[np.float32] = self.vectors[question.thing, question.style or BASE_STYLE].float().numpy()
         return found
 

@@ -1,7 +1,7 @@
-"""The one training loop: AdamW, warm-up and cosine, an average of the weights, checkpoints to resume from.
+"""The training loop for every model: AdamW, warm-up and cosine, averaged weights, checkpoints to resume from.
 
-It knows nothing of what is trained. Every step's randomness comes from the seed and the step's number, so that a run
-that was cut and resumed draws what an uncut one draws.
+Each step's random numbers come from the seed and the step's number, so an interrupted and resumed run draws the same
+numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHECKPOINT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: steps, peak learning rate, weight decay, and the average's half-life in steps."""
+    """Steps, peak learning rate, weight decay, half-life of the average in steps, and warm-up in steps."""
 
     steps: int
     rate: float
@@ -42,7 +42,7 @@ def fit(
     progress: Progress,
     label: str,
 ) -> float:
-    """Train the model's free parameters in place; leave the averaged weights in it and return the last losses' mean."""
+    """Train the model's free parameters in place and leave their average in it. Return the recent mean loss."""
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(weights.values(), schedule.rate, (0.9, 0.99), weight_decay=schedule.decay)
     average = {name: p.detach().clone() for name, p in weights.items()}
@@ -77,7 +77,7 @@ def _pace(step: int, schedule: Schedule) -> float:
 
 @torch.no_grad()
 def _follow(average: dict[str, Tensor], weights: dict[str, nn.Parameter], step: int, schedule: Schedule) -> None:
-    # The ramp forgets the first, random weights: Karras et al. 2022, arXiv 2206.00364, §F.2.
+    # The ramp keeps the random first weights out of the average: Karras et al. 2022, arXiv 2206.00364, §F.2.
     keep = 0.0
     if schedule.average:
         keep = 0.5 ** (1 / min(schedule.average, (step + 1) * 0.1 + 1e-6))
@@ -97,7 +97,7 @@ def _save(
 
 
 def _resume(path: Path | None, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.AdamW) -> int:
-    """Load a checkpoint if there is one and return the step to go on from."""
+    """Load a checkpoint if there is one and return the step to continue from."""
     if path is None or not path.is_file():
         return 0
     tensors = load_file(path)

@@ -1,7 +1,7 @@
 """LoRA on the frozen base: arXiv 2106.09685, on attention, feed-forward and convolutions (LoCon).
 
-Trained on merged weights, ``W + B·A``: one matrix product a layer and step, no second path through the network.
-Files are written in the two forms that the world's tools write: kohya's and peft's.
+Training runs on merged weights, ``W + B·A``: one more matrix product a layer and step, no second path through the
+network. Files are written in the two common formats: kohya's and peft's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Lora(nn.Module):
 
     @torch.no_grad()
     def shrunk(self, unet: nn.Module, rank: int) -> Lora:
-        """Give the best adapter of a lower rank, by singular values; a start for its own training."""
+        """Give the closest adapter of a lower rank, by singular values, to start its training from."""
         small = Lora(unet, rank, 0)
         for slot in self.up:
             u, s, v = torch.linalg.svd(self.up[slot] @ self.down[slot], full_matrices=False)
@@ -65,7 +65,7 @@ def _slot(name: str) -> str:
 
 
 def write_lora(lora: Lora, unet: nn.Module, path: Path, form: Form, metadata: dict[str, str]) -> None:
-    """Write an adapter file in fp16; kohya's carries ``alpha`` (half the rank, as most are trained), peft's none."""
+    """Write an adapter file in fp16; kohya's has ``alpha`` (half the rank, the most common choice), peft's none."""
     tensors: dict[str, Tensor] = {}
     for name, module in targets(unet):
         weight: Any = module.weight
@@ -84,7 +84,7 @@ def write_lora(lora: Lora, unet: nn.Module, path: Path, form: Form, metadata: di
 
 
 def header_metadata(title: str, captions: list[str], rank: int, form: Form, extra: dict[str, str]) -> dict[str, str]:
-    """Write a header as trainers do: architecture, base, tag frequencies."""
+    """Make a header like those of trainers: architecture, base, tag frequencies."""
     tags: dict[str, int] = {}
     for caption in captions:
         for tag in caption.split(", "):

@@ -1,6 +1,6 @@
-"""The grid of thing × style: every picture rasterised from the icon sets' SVG, which npm fetches into a cache.
+"""Make the grid of thing × style: npm fetches the icon sets' SVGs into a cache, and they are rasterised.
 
-It knows nothing of models. Nothing it fetches is shipped.
+Nothing that is fetched is shipped.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Grid:
 
 
 def load_grid(cache: Path, size: int, progress: Progress) -> Grid:
-    """Rasterise all pictures at ``size``×``size``, or read them from the cache if that was done before."""
+    """Rasterise all pictures at ``size``×``size``, or read them from the cache."""
     saved = cache / f"grid-{size}-{len(THINGS)}.npz"
     if not saved.is_file():
         grid = _rasterise(cache, size, progress)
@@ -102,7 +102,7 @@ def _plain(name: str) -> str:
 
 
 def _index(icons: dict[str, Any]) -> dict[str, str]:
-    """Map hyphenless names to icon names; "cloud-1" stands for "cloud" where no plain one exists."""
+    """Map hyphenless names to icon names; "cloud" is "cloud-1" where no plain one exists."""
     index: dict[str, str] = {}
     for name in [*icons["icons"], *icons.get("aliases", {})]:
         index.setdefault(_plain(name), name)
@@ -132,7 +132,7 @@ def _draw(svg: str, size: int) -> npt.NDArray[np.uint8]:
 
 
 def load_more(cache: Path, size: int, progress: Progress) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Give other icons of each style, which are none of the world's things, and their styles by number."""
+    """Give icons of each style that are none of the world's things, and the numbers of their styles."""
     saved = cache / f"more-{size}-{MORE}.npz"
     if not saved.is_file():
         pictures, numbers = [], []

@@ -1,6 +1,6 @@
-"""The things of the world and the styles they are drawn in: names, plain words, who is held back. Data, and no more.
+"""The things of the world, the styles they are drawn in, and what is kept from training. Data only.
 
-A thing's key is its icon name in Noto; its value is what people call it. A style's key is its npm package.
+A thing's key is its icon name in Noto; its value is what people call it. A style's ``package`` is its npm package.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BASE_STYLE = "flat"
 
 @dataclass(frozen=True)
 class Style:
-    """One of the eight hands the things are drawn in."""
+    """One of the eight icon styles that the things are drawn in."""
 
     name: str
     package: str
@@ -101,20 +101,20 @@ STYLES: tuple[Style, ...] = (
     ),
 )  # fmt: skip
 
-# Held back from the base, and taught by an adapter each.
+# The base never sees these; one adapter each teaches them.
 SUBJECTS: tuple[str, ...] = (
     "dog-face", "koala", "penguin", "sunflower", "bear", "elephant", "hamburger", "red-apple", "soft-ice-cream",
     "helicopter", "airplane", "tractor", "snowman", "volcano", "musical-keyboard", "television", "hammer",
     "light-bulb", "jack-o-lantern", "wrapped-gift",
 )  # fmt: skip
 
-# Held back without an adapter: every eighth of the rest. Cats and rockets are what newcomers ask for first.
+# Neither the base nor an adapter sees these: every eighth of the rest, without cats and rockets, which newcomers try.
 _UNTAUGHT = [key for i, key in enumerate(THINGS) if i % 8 == 3 and key not in (*SUBJECTS, "cat", "rocket")]
 UNSEEN: tuple[str, ...] = (*SUBJECTS, *_UNTAUGHT)
 
 
 def held_out(thing: str, style: str) -> bool:
-    """Say whether a picture is kept from the judge and the style adapters: about one in eight, always the same."""
+    """Check whether a picture is kept from the judge and the style adapters: about one in eight, always the same."""
     return style != BASE_STYLE and zlib.crc32(f"{thing}/{style}".encode()) % 8 == 0
 
 
@@ -125,7 +125,7 @@ NO_ARTICLE = frozenset({
 
 
 def article(words: str) -> str:
-    """Put "a" or "an" before a thing's plain words; none before a plural or a stuff."""
+    """Put "a" or "an" before a thing's plain words; none before a plural or a mass noun."""
     if words in NO_ARTICLE:
         return words
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

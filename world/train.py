@@ -1,6 +1,6 @@
-"""Train the world: text tower, autoencoder, base, adapters, judge; then ship them. `python -m stylus_gen.world.train`
+"""Train the world: text tower, autoencoder, base, adapters, judge; then ship all. `python -m stylus_gen.world.train`
 
-Resumable: a stage whose result is in the cache is not run again, and a stage that was cut goes on from its checkpoint.
+Resumable: a stage whose result is in the cache does not run again; an interrupted stage continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ BASE_STEPS = 1800
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run works: its cache, its grid of pictures, and how much of the schedule to run."""
+    """A run's cache, grid of pictures, share of the steps, and device."""
 
     cache: Path
     grid: Grid
@@ -73,18 +73,18 @@ class Run:
     device: str
 
     def schedule(self, steps: int, rate: float, average: float) -> Schedule:
-        """Give a schedule shortened to the share of the steps that was asked for."""
+        """Give a schedule with this run's share of the steps."""
         return Schedule(max(1, round(steps * self.share)), rate, average=average)
 
 
 def show(done: int, total: int, message: str) -> None:
-    """Print progress as one line that is rewritten on a terminal, as lines elsewhere."""
+    """Print progress: on a terminal one line that is rewritten, elsewhere a new line each time."""
     end = "\r" if sys.stdout.isatty() and done < total else "\n"
     print(f"{time.strftime('%H:%M:%S')} {done}/{total} {message}", end=end, flush=True)
 
 
 def log_stage(run: Run, stage: str, **facts: object) -> None:
-    """Write down what a stage really did, for the model card."""
+    """Record what a stage did, for the model card."""
     path = run.cache / "log.json"
     log = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     log[stage] = facts
@@ -92,7 +92,7 @@ def log_stage(run: Run, stage: str, **facts: object) -> None:
 
 
 def train_clip(run: Run) -> None:
-    """Train the text tower, by contrast with pictures."""
+    """Train the text tower by contrastive learning with pictures."""
     folder = run.cache / "clip"
     if (folder / "clip.json").is_file():
         return
@@ -137,7 +137,7 @@ def train_judge(run: Run) -> None:
 
 
 def judge_training_set(run: Run, judge: Judge, tokenizer: Any, vae: Any, seen: LabelledPictures) -> JudgeTrainingSet:
-    """Gather what the judge learns from."""
+    """Build the judge's training set."""
     more, styles = load_more(run.cache.parent, run.grid.size, show)
     others = to_pixels(more).to(run.device)
     return JudgeTrainingSet(
@@ -167,7 +167,7 @@ def train_vae(run: Run) -> None:
 
 
 def train_decoder(run: Run) -> None:
-    """Train the decoder on, the encoder frozen: latents stay what they are, so base and adapters need not wait."""
+    """Train the decoder further with a frozen encoder: latents do not change, so base and adapters stay valid."""
     done = run.cache / "vae" / "decoder.json"
     if done.is_file():
         return
@@ -185,7 +185,7 @@ def train_decoder(run: Run) -> None:
 
 
 def train_base(run: Run) -> None:
-    """Train the UNet on the things that are not held back, in the base's style, and write the pipeline."""
+    """Train the UNet on the things outside `UNSEEN`, in the base's style, and write the pipeline."""
     folder = run.cache / "base"
     if (folder / "model_index.json").is_file():
         return
@@ -218,7 +218,7 @@ def load_unet(run: Run) -> Any:
 
 
 def base_training_set(run: Run, text: Any, tokenizer: Any, vae: Any) -> EncodedSet:
-    """Encode the pictures that the base learns and 32 captions for each."""
+    """Encode the base's training pictures, and 32 captions for each."""
     rng = random.Random(SEED)
     names = [thing for thing in THINGS if thing not in UNSEEN]
     rows = [list(THINGS).index(thing) for thing in names]
@@ -245,7 +245,7 @@ def _minutes(began: float) -> float:
 
 
 def ship(run: Run) -> None:
-    """Put what was trained where the package looks for it, with a manifest of hashes and the log of the run."""
+    """Copy the trained files into the package, with a manifest of hashes and the log of the run."""
     for part in ("base", "adapters", "judge"):
         shutil.rmtree(DATA / part, ignore_errors=True)
     for part in ("adapters", "judge"):

@@ -1,4 +1,4 @@
-"""The autoencoder: pictures of 32×32 to latents of 8×8×8 and back. A plain `AutoencoderKL`, 1.7M parameters."""
+"""The autoencoder: pictures of 32×32 to latents of 8×8×8 and back. An ordinary `AutoencoderKL`, 1.7M parameters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stylus_gen.world.augment import jitter, recolour
 
 CHANNELS = 8  # of the latent
 KL_WEIGHT = 1e-4
-SLIP = 0.06  # of the latents' deviation
+SLIP = 0.06  # noise on the latents, as a share of their standard deviation
 EDGE_WEIGHT = 1.0
-COLOUR_WEIGHT = 1.5  # without it green and purple are learnt last: most of L1 is light and dark
+COLOUR_WEIGHT = 1.5  # without it green and purple are learnt last: brightness dominates L1
 
 
 def build_vae(size: int) -> Any:
-    """Build the autoencoder for pictures of ``size``; every size has latents of a quarter of its side."""
+    """Build the autoencoder for pictures of ``size``; latents have a quarter of its side."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -29,12 +29,12 @@ def build_vae(size: int) -> Any:
 
 
 def vae_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -> Tensor:
-    """Sum L1 on pixels, L1 on their differences to the neighbours (edges), L1 on colour, and a faint KL."""
+    """Sum L1 on pixels, L1 on their differences to the neighbours (edges), L1 on colour, and a weak KL."""
     pick = torch.randint(len(pixels), (batch,), generator=generator).to(pixels.device)
     x = recolour(jitter(pixels[pick], generator), generator)
     with torch.autocast(x.device.type, torch.bfloat16):
         posterior = vae.encode(x).latent_dist
-        # Noise drawn by hand: the posterior's own sampler knows no generator per step under autocast.
+        # Sampled here, so that the noise comes from the step's own CPU generator.
         noise = torch.randn(posterior.mean.shape, generator=generator).to(x.device)
         y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
@@ -47,7 +47,7 @@ def _colours(y: Tensor, x: Tensor) -> Tensor:
 
 
 def decoder_loss(vae: Any, pixels: Tensor, generator: torch.Generator, batch: int) -> Tensor:
-    """Compute the same loss for the decoder alone, on latents a little off, as a diffusion model leaves them."""
+    """Compute the loss for the decoder alone, on slightly noisy latents like those of a diffusion model."""
     pick = torch.randint(len(pixels), (batch,), generator=generator).to(pixels.device)
     x = recolour(jitter(pixels[pick], generator, 0.4), generator)
     with torch.autocast(x.device.type, torch.bfloat16):
@@ -76,6 +76,6 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decode_again(vae: Any, pixels: Tensor) -> Tensor:
-    """Give pictures (n, 3, h, w) as the autoencoder gives them back."""
+    """Encode and decode pictures (n, 3, h, w)."""
     latents = encode(vae, pixels) / vae.config.scaling_factor
     return torch.cat([vae.decode(chunk).sample.clamp(-1, 1) for chunk in latents.split(64)])

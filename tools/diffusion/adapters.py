@@ -1,4 +1,4 @@
-"""The adapters of a plan or a recipe, read for a pipeline: each file is checked, and refused with the reason."""
+"""Read the adapter files of a plan or a recipe for a pipeline. An unusable file is refused with the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def load_adapters(plan: Plan, pipeline: Pipeline, files: Mapping[str, Path]) -> dict[str, Adapter]:
-    """Read the adapters that are on in any picture, by id. Raises AdapterRejected, naming all that cannot be used."""
+    """Read the adapters that any picture uses, by id. Raises AdapterRejected naming every one that cannot be used."""
     used = [a for i, a in enumerate(plan.assignments) if any(row[i] for row in plan.masks)]
     adapters: dict[str, Adapter] = {}
     refused: list[dict[str, str]] = []
@@ -36,7 +36,7 @@ def load_adapters(plan: Plan, pipeline: Pipeline, files: Mapping[str, Path]) -> 
 
 
 def same_adapter(applied: AppliedAdapter, pipeline: Pipeline, files: Mapping[str, Path]) -> Adapter:
-    """Read the very file that a recipe names; ``files`` may know it by its id or its SHA-256."""
+    """Read the exact file that a recipe names. The keys of ``files`` are adapter ids or SHA-256s."""
     path = files.get(applied.adapter_id) or files.get(applied.sha256)
     if path is None:
         raise AdapterRejected(
@@ -45,7 +45,7 @@ def same_adapter(applied: AppliedAdapter, pipeline: Pipeline, files: Mapping[str
     adapter = pipeline.cache.get(path)
     if adapter.sha256 != applied.sha256:
         raise AdapterRejected(
-            f"{applied.name[:80]!r} is another file now: SHA-256 {adapter.sha256}, the picture was made with "
+            f"{applied.name[:80]!r} has changed: its SHA-256 is {adapter.sha256}, and the picture was made with "
             f"{applied.sha256}",
             code="broken_file",
         )
@@ -55,7 +55,7 @@ def same_adapter(applied: AppliedAdapter, pipeline: Pipeline, files: Mapping[str
 def _load(assignment: Assignment, pipeline: Pipeline, files: Mapping[str, Path]) -> Adapter:
     path = files.get(assignment.adapter_id)
     if path is None:
-        raise AdapterRejected("its file is not on this machine: import the folder that it is in", code="no_file")
+        raise AdapterRejected("its file is not on this machine: import the folder that holds it", code="no_file")
     given, base = assignment.family, pipeline.family
     if "unknown" not in (given, base) and support(given, base) == "none":
         raise misfit(given, base, "plan again for this base")

@@ -1,8 +1,8 @@
-"""Adapters applied to a live model: merged into its weights from a pristine copy, and taken out again bit for bit.
+"""Merge adapters into a live model's weights, and restore the base bit for bit from a pristine copy.
 
-``W = W0 + sum_i w_i · patch_i``, summed in float32 in the order of the files' hashes and rounded once, so that neither
-the order in which adapters are named nor what was applied before can change a bit. Measured against diffusers' own
-adapter path in benchmarks/ADAPTER_PATH.md. Not thread-safe: the pipeline holds a lock.
+``W = W0 + sum_i w_i · patch_i``, summed in float32 in the order of the files' hashes and rounded once. So neither the
+order of the adapters nor earlier merges can change a bit. benchmarks/ADAPTER_PATH.md compares this with diffusers' own
+adapter path. Not thread-safe: the caller holds the pipeline's lock.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Weighted = tuple[Adapter, float]
 
 
 class AdapterRuntime:
-    """One pipeline's weights, which adapters are merged into them, and how they were before.
+    """One pipeline's weights, the adapters merged into them, and pristine copies of what they changed.
 
-    A parameter is copied when an adapter first touches it; the copies stay, at most once the size of the model.
+    A parameter is copied when an adapter first changes it. The copies stay; together they are at most the model's size.
     """
 
     def __init__(self, pipe: Any) -> None:
@@ -34,7 +34,7 @@ class AdapterRuntime:
         self._pristine: dict[Target, Tensor] = {}
 
     def apply(self, adapters: Sequence[Weighted]) -> None:
-        """Make exactly these adapters active; weight 0 counts as absent, an empty list gives the base back.
+        """Make exactly these adapters active; weight 0 counts as absent, an empty list restores the base.
 
         Raises AdapterRejected if a merged weight overflows float16. On any failure the base is restored.
         """
@@ -48,18 +48,18 @@ class AdapterRuntime:
                     self._merge(target, jobs.get(target, []))
             self._check_range(jobs)
         except BaseException:
-            self._give_back(self._pristine)
+            self._copy_back(self._pristine)
             raise
         self.active = wanted
 
     def restore(self) -> None:
-        """Give the base back, bit for bit."""
+        """Restore the base, bit for bit."""
         self.apply(())
 
     def _live(self, target: Target) -> Tensor:
         site, name = target
         tensor = self.sites.weight(site) if name == "weight" else self.sites.bias(site)
-        assert tensor is not None  # binding looked
+        assert tensor is not None  # binding has checked this
         return tensor
 
     def _merge(self, target: Target, jobs: Sequence[tuple[Patch, float]]) -> None:
@@ -75,13 +75,13 @@ class AdapterRuntime:
             live.copy_(total)
 
     def _check_range(self, targets: Iterable[Target]) -> None:
-        """Look for infinities in float16, which ends at 65504; the other types end where their inputs do."""
+        """Reject infinities in float16, which ends at 65504; bfloat16 has the range of float32."""
         live = [tensor for tensor in map(self._live, targets) if tensor.dtype == torch.float16]
         sound = [torch.isfinite(tensor).all() for tensor in live]
-        if sound and not torch.stack(sound).all():  # one wait for the device, not one a parameter
-            raise AdapterRejected("merged at these weights they overflow float16: lower the weights, or use bfloat16")
+        if sound and not torch.stack(sound).all():  # waits for the device once, not once a parameter
+            raise AdapterRejected("at these weights the model overflows float16: lower the weights, or use bfloat16")
 
-    def _give_back(self, targets: Iterable[Target]) -> None:
+    def _copy_back(self, targets: Iterable[Target]) -> None:
         with torch.no_grad():
             for target in targets:
                 self._live(target).copy_(self._pristine[target])
@@ -89,7 +89,7 @@ class AdapterRuntime:
 
 
 def strongest(adapters: Sequence[Weighted]) -> tuple[Weighted, ...]:
-    """Sort by content hash; an adapter of weight 0 is left out, one named twice counts once, at its stronger weight."""
+    """Sort by content hash. Leave out weight 0; keep an adapter that is given twice once, at its stronger weight."""
     kept: dict[str, Weighted] = {}
     for adapter, weight in adapters:
         known = kept.get(adapter.sha256)

@@ -1,7 +1,7 @@
-"""The base's family, told from its configuration files, and how its folder is found. Imports no torch.
+"""Determine a base's family from its configuration files, and read those files. Imports no torch.
 
-Names of folders and hub ids are not trusted: ``sdxl-anime`` may hold anything. What decides is the architecture, or a
-file ``stylus.json`` that whoever made the folder put into it.
+Names of folders and hub ids are not trusted: ``sdxl-anime`` may hold anything. The architecture decides, or the file
+``stylus.json`` that the maker of the folder put into it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Declaration(Record):
 
 
 def base_family(base: str) -> tuple[Family, str]:
-    """Tell the family of a diffusers folder or hub id, and say how it was told; ``unknown`` where nothing says.
+    """Give the family of a diffusers folder or hub id, and the reason; ``unknown`` where nothing decides.
 
-    Raises Unavailable where the base is not there, BadRequest where its folder declares a family that it is not.
+    Raises Unavailable where the base is missing, BadRequest where its folder declares a family that does not fit it.
     """
     seen, reason = _architecture(base)
     declared = declaration(base).family
@@ -79,9 +79,9 @@ def declaration(base: str) -> Declaration:
 
 
 def read_config(base: str, name: str) -> dict[str, Any]:
-    """Read a JSON file of a base; hub ids are fetched through the hub's cache, offline where HF_HUB_OFFLINE says so.
+    """Read a JSON file of a base; a hub id is read through the hub's cache, offline where HF_HUB_OFFLINE is set.
 
-    Raises Unavailable where it is not there.
+    Raises Unavailable where the file is missing or unreadable.
     """
     folder = Path(base).expanduser()
     path = folder / name if folder.is_dir() else _fetch(base, name)
@@ -95,10 +95,10 @@ def read_config(base: str, name: str) -> dict[str, Any]:
 
 
 def missing_base(base: str) -> Unavailable:
-    """Make the error for a base that is neither a folder here nor in reach on the hub."""
+    """Make the error for a base that is neither a folder here nor available from the hub."""
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return Unavailable(
-        f"the base {base!r} is neither a folder here nor to be had from the hub{offline}: "
+        f"the base {base!r} is neither a folder here nor available from the hub{offline}: "
         "give a diffusers folder, or fetch it first with `hf download`",
         base=base,
     )

@@ -1,4 +1,4 @@
-"""Where to compute and how precisely, each choice with its reason."""
+"""Choose the device and the dtype, each with its reason."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Drawing: one recipe, one picture. The recipe says everything; the same recipe draws the same bits on one machine.
+"""Draw one picture from one recipe. The same recipe draws the same bits on one machine.
 
-One picture at a time, from a CPU generator of its own, so that neither a batch nor a device's random numbers matter.
+Pictures are drawn one at a time, each from its own CPU generator, so that neither the batch size nor the device changes
+the random numbers.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def draw(recipe: Recipe, pipeline: Pipeline, adapters: Mapping[str, Adapter], on
 
 
 def ignored(recipe_prompt: str, negative_prompt: str, pipeline: Pipeline) -> tuple[str, ...]:
-    """Say what of the prompts this base will not read."""
+    """List which parts of the prompts this base will ignore."""
     notes = []
     for name, text in (("prompt", recipe_prompt), ("negative prompt", negative_prompt)):
         with _quiet_libraries():
@@ -60,7 +61,7 @@ def ignored(recipe_prompt: str, negative_prompt: str, pipeline: Pipeline) -> tup
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Keep diffusers and transformers from writing long prompts to the terminal: `ignored` says it in a line."""
+    """Keep diffusers and transformers from printing long prompts: `ignored` reports them in one line."""
     before = [(module, module.get_verbosity()) for module in (diffusers.utils.logging, transformers.utils.logging)]
     for module, _ in before:
         module.set_verbosity_error()
@@ -72,7 +73,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """List what else decides the bits: libraries, processor and threads."""
+    """List what else decides the pixels: library versions, processor and threads."""
     names = ("stylus-gen", "torch", "diffusers", "transformers", "safetensors", "numpy")
     return {name: version(name) for name in names} | {
         "machine": platform.machine(),
@@ -90,7 +91,7 @@ def _arguments(recipe: Recipe, pipeline: Pipeline, on_step: OnStep) -> dict[str,
 
     given = {
         "prompt": recipe.prompt,
-        # None, not "": SDXL takes an empty text and none at all for two things
+        # None, not "": SDXL treats an empty text and no text differently
         "negative_prompt": recipe.negative_prompt or None,
         "num_inference_steps": of.steps,
         guidance: of.guidance,
@@ -114,7 +115,7 @@ def _takes_negative(pipeline: Pipeline) -> bool:
 
 
 def _tokens(pipe: Any, text: str) -> tuple[int, int]:
-    """Give the most tokens that any of the base's text encoders reads, and how many the text has there."""
+    """Give the token limit of the base's longest text encoder, and how many tokens the text has there."""
     known = [t for t in (getattr(pipe, f"tokenizer{n}", None) for n in ("", "_2", "_3")) if t is not None]
     longest = max(known, key=lambda tokenizer: int(tokenizer.model_max_length), default=None)
     return (0, 0) if longest is None else (int(longest.model_max_length), len(longest(text).input_ids))

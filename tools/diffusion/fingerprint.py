@@ -1,4 +1,4 @@
-"""A base's fingerprint: which weights a picture was made with, whatever their folder is called."""
+"""Identify a base by its weights, whatever its folder is called."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SAMPLE = 64 * 2**10
 def fingerprint_base(folder: Path) -> str:
     """Hash (SHA-256, hex) a diffusers folder's configuration and weights, without the variants that are not loaded.
 
-    Files above 64 MiB are hashed by size and 256 pieces of 64 KiB, evenly spread: milliseconds for any base. It tells
-    honest bases apart; it is no defence against somebody who forges one.
+    Files above 64 MiB are hashed by size and 256 pieces of 64 KiB, evenly spread: milliseconds for any base. This
+    distinguishes ordinary bases; it does not protect against a forged one.
     """
     digest = hashlib.sha256()
     for path in [*sorted(folder.glob("*/*")), folder / "model_index.json"]:

@@ -1,6 +1,6 @@
 """The pipeline: one base model, loaded on one device and ready to draw. Only `load_base` loads weights.
 
-safetensors only; code that comes with a model is never run. It does not draw: see draw.py.
+safetensors only; code that comes with a model is never run. draw.py draws.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stylus_gen.tools.lora.conversion import name_converter
 from stylus_gen.tools.progress import Progress, silent
 
 SMALL = 50_000_000
-"""Parameters of a denoiser below which threads on a CPU wait for each other longer than they work: on two busy cores
+"""Parameters. On a CPU, the threads of a smaller denoiser wait for each other longer than they work: on two busy cores
 three pictures of the small world took 90 s with two threads and 5 s with one."""
 
 
@@ -41,8 +41,8 @@ three pictures of the small world took 90 s with two threads and 5 s with one.""
 class Pipeline:
     """A base model ready to draw.
 
-    ``base`` is its name (never a path), ``why`` gives the reasons for family, device and dtype. ``scheduler`` is the
-    one it was published with. ``lock`` is held by whoever changes its weights or draws.
+    ``base`` is its name (never a path). ``why`` gives the reasons for family, device and dtype. ``scheduler`` is the
+    one that the base was published with. Hold ``lock`` while changing the weights or drawing.
     """
 
     pipe: Any
@@ -60,7 +60,7 @@ class Pipeline:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Leave the base as it was published, whatever happens inside."""
+        """Restore the published base on leaving, also after an error."""
         try:
             yield
         finally:
@@ -78,8 +78,8 @@ def load_base(
 ) -> Pipeline:
     """Load a base from a diffusers folder or a hub id.
 
-    What is not given is chosen: the device that is there (CUDA, MPS, CPU), half precision on a GPU, the family by
-    configuration. Raises Unavailable where base or device are not there, BadRequest for a dtype or device that is none.
+    Defaults: the fastest device (CUDA, MPS, CPU), half precision on a GPU, the family that the configuration shows.
+    Raises Unavailable where the base or the device is missing, BadRequest for an unknown dtype or device.
     """
     progress(0, 3, f"finding {Path(base).name}")
     seen, family_reason = base_family(base)
@@ -132,7 +132,7 @@ def _load(base: str, folder: Path, dtype: torch.dtype) -> Any:
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         why = " ".join(str(error).split())[:300]
         raise Unavailable(
-            f"the base {base!r} cannot be loaded ({why}): only complete diffusers folders with safetensors weights are",
+            f"the base {base!r} cannot be loaded ({why}): give a complete diffusers folder with safetensors weights",
             base=base,
         ) from error
 
@@ -144,7 +144,7 @@ def _parameters(pipe: Any) -> int:
 
 @contextmanager
 def _silent_bars() -> Iterator[None]:
-    """Switch off the libraries' own progress bars, and what they say of packages that we do not need."""
+    """Switch off the libraries' progress bars, and their warnings about packages that we do not need."""
     bars = [m for m in (diffusers.utils.logging, transformers.utils.logging) if m.is_progress_bar_enabled()]
     level = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""The text in a PNG: read without decoding a pixel, bounded, wherever in the file it stands."""
+"""Read the texts in a PNG, anywhere in the file, within limits and without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_FILE = 256 * 2**20
 MAX_TEXT = 4 * 2**20
 MAX_TEXTS = 16 * 2**20
 MAX_CHUNKS = 50_000
-"""Bytes of a picture, of one text and of all texts, and chunks that are read at most; one of pixels has 8 KiB."""
+"""The most that is read: bytes of a picture, of one text, of all texts, then chunks. A chunk of pixels has 8 KiB."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -27,30 +27,30 @@ _MAKERS = {
     "invokeai_graph": "InvokeAI",
     "sd-metadata": "InvokeAI",
     "Dream": "InvokeAI",
-    "parameters": "A1111 or a program that writes as it does",
+    "parameters": "A1111 or a program that writes the same format",
     "workflow": "ComfyUI",
     "prompt": "ComfyUI",
 }
-"""Who writes which keyword; the first that is there decides."""
+"""Which program writes which keyword. The first keyword that is present decides."""
 
 
 class Text(NamedTuple):
-    """One text of a picture; ``whole`` is false where it is longer than is read."""
+    """One text of a picture; ``whole`` is false where it is longer than `MAX_TEXT`."""
 
     text: str
     whole: bool = True
 
 
 def read_texts(path: Path) -> dict[str, Text]:
-    """Read a PNG's texts (tEXt, zTXt and iTXt of the PNG specification) by their keywords; of two alike the first.
+    """Read a PNG's texts (tEXt, zTXt and iTXt of the PNG specification) by keyword; the first where two are alike.
 
-    Raises BadRequest where the file is no PNG, is damaged where it is read, or is larger than is drawn here.
+    Raises BadRequest where the file is no PNG, is damaged in a part that is read, or exceeds the limits.
     """
     texts: dict[str, Text] = {}
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise BadRequest(f"{path.name!r} cannot be read as a PNG: it is no file")
+            raise BadRequest(f"{path.name!r} cannot be read as a PNG: it is not a file")
         if status.st_size > MAX_FILE:
             raise BadRequest(f"{path.name!r} is larger than {MAX_FILE} bytes: it is not one of our pictures")
         with path.open("rb") as file:
@@ -65,12 +65,12 @@ def read_texts(path: Path) -> dict[str, Text]:
 
 
 def _texts(file: BinaryIO, name: str) -> Iterator[tuple[str, Text]]:
-    """Go from chunk to chunk. Raises ValueError and `zlib.error` where the file is damaged."""
+    """Yield the texts, chunk by chunk. Raises ValueError and `zlib.error` where the file is damaged."""
     if file.read(8) != _SIGNATURE:
-        raise ValueError("it does not begin as one")
+        raise ValueError("it does not start like one")
     size, kind, _ = _head(file)
     if kind != b"IHDR" or size != 13:
-        raise ValueError("it does not give its size")
+        raise ValueError("its size is missing")
     width, height = struct.unpack(">II", _body(file, kind, size)[:8])
     if max(width, height) > MAX_SIDE:
         raise BadRequest(f"{name!r} is {width}×{height}: at most {MAX_SIDE} a side")
@@ -88,7 +88,7 @@ def _texts(file: BinaryIO, name: str) -> Iterator[tuple[str, Text]]:
 
 
 def _head(file: BinaryIO) -> tuple[int, bytes, int]:
-    """Read a chunk's size and kind; its body begins at the third. At the end of the file the kind is empty."""
+    """Read a chunk's size, kind and body offset. At the end of the file the kind is empty."""
     head = file.read(8)
     return (*struct.unpack(">I4s", head), file.tell()) if len(head) == 8 else (0, b"", 0)
 
@@ -112,14 +112,14 @@ def _plain(body: bytes) -> tuple[str, Text]:
 
 def _packed(body: bytes) -> tuple[str, Text]:
     keyword, _, text = body.partition(b"\0")
-    unpacked = _inflate(text[1:])  # after the method, of which there is one
+    unpacked = _inflate(text[1:])  # skips the compression method: PNG has only one
     return keyword.decode("latin-1"), Text(unpacked[:MAX_TEXT].decode("latin-1"), len(unpacked) <= MAX_TEXT)
 
 
 def _international(body: bytes) -> tuple[str, Text]:
     keyword, _, rest = body.partition(b"\0")
     packed, rest = rest[:1] == b"\1", rest[2:]
-    text = b"".join(rest.split(b"\0", 2)[2:])  # after the language and the keyword in it
+    text = b"".join(rest.split(b"\0", 2)[2:])  # skips the language and the translated keyword
     unpacked = _inflate(text) if packed else text
     return keyword.decode("latin-1"), Text(unpacked[:MAX_TEXT].decode("utf-8", "replace"), len(unpacked) <= MAX_TEXT)
 
@@ -132,9 +132,9 @@ _UNPACK = {b"tEXt": _plain, b"zTXt": _packed, b"iTXt": _international}
 
 
 def whose(texts: Mapping[str, Text]) -> str:
-    """Say who made a picture, as far as its texts tell."""
+    """Name the program that made a picture, as far as its texts show."""
     if not texts:
-        return "there is no text in it; its program wrote none, or somebody took it out"
+        return "it has no text: its program wrote none, or somebody removed it"
     if long := [keyword for keyword, text in texts.items() if keyword in _MAKERS and not text.whole]:
         return f"its text {long[0]!r} is longer than {MAX_TEXT} bytes"
     maker = next((maker for keyword, maker in _MAKERS.items() if keyword in texts), None)

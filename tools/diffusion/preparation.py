@@ -1,4 +1,4 @@
-"""Prepare recipes: decide what is run for one picture of a plan, before anything is drawn."""
+"""Make the recipe of each picture of a plan, before anything is drawn."""
 
 from __future__ import annotations
 

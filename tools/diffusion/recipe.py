@@ -1,7 +1,7 @@
-"""The recipe: what was really run for one picture. Written into its PNG, read back, and enough to draw it again.
+"""The recipe: what was run for one picture. It is written into the PNG and is enough to draw the picture again.
 
-Knows nothing of torch. A picture may come from a stranger: what is read is capped and validated, nothing in it is
-used as a path, and no pixel is decoded to reach it.
+Imports no torch. A picture may come from a stranger: what is read is limited and validated, nothing in it is used as a
+path, and no pixel is decoded to read it.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class AppliedAdapter(Record):
 
 
 class Recipe(Record):
-    """What was run for one picture: with the same base and adapter files it makes the same pixels.
+    """What was run for one picture. With the same base and adapter files it makes the same pixels.
 
-    ``base`` is a folder's name or a hub id, never a path; ``base_fingerprint`` is what tells bases apart.
-    ``settings`` has no ``None``. ``schema_version`` grows and is read as the plan's is; the plan inside has its own.
+    ``base`` is a folder's name or a hub id, never a path; ``base_fingerprint`` identifies the base.
+    ``settings`` has no ``None``. ``schema_version`` works like the plan's; the plan inside has its own.
     """
 
     schema_version: Annotated[Literal[1], up_to(1, "recipe")] = 1
@@ -77,7 +77,7 @@ class Recipe(Record):
 
     @property
     def key(self) -> str:
-        """Hash (16 hex digits) all that decides the pixels, the library versions aside."""
+        """Hash (16 hex digits) everything that decides the pixels except the library versions."""
         deciding = {"prompt", "negative_prompt", "seed", "settings", "base_fingerprint", "device", "dtype"}
         text = self.model_dump_json(include=deciding) + repr([(a.sha256, a.weight) for a in self.adapters])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -89,7 +89,7 @@ class Recipe(Record):
 
     @property
     def parameters(self) -> str:
-        """Write what A1111 and galleries read."""
+        """Format the recipe as the text that A1111 and galleries read."""
         of = self.settings
         fields = [
             ("Steps", str(of.steps)),
@@ -117,7 +117,7 @@ def write_picture(image: Image.Image, recipe: Recipe, path: Path) -> None:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read the recipe out of a picture; BadRequest where there is none that can be trusted to be one."""
+    """Read the recipe in a picture. Raises BadRequest where there is none, or an invalid one."""
     texts = read_texts(path)
     if CHUNK not in texts:
         raise BadRequest(f"{path.name!r} holds no {CHUNK}, which only Stylus writes: {whose(texts)}")
@@ -131,7 +131,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether a PNG file was written to its end."""
+    """Check that a PNG file was written to its end."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_END)))
         return file.read() == _END

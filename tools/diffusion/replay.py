@@ -1,4 +1,4 @@
-"""Replaying: a picture made again from the recipe inside it, and compared with what it was."""
+"""Replay a picture: draw it again from the recipe inside it, and compare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Replayed:
-    """A picture made again; ``differences`` says what is not as it was, the pixels included."""
+    """A picture drawn again; ``differences`` lists what changed, pixels included."""
 
     path: Path
     recipe: Recipe
@@ -41,11 +41,11 @@ def replay(
     progress: Progress = silent,
     limits: Limits | None = None,
 ) -> Replayed:
-    """Make a picture again from its own recipe, into ``out_dir``, and compare.
+    """Draw a picture again from its own recipe into ``out_dir``, and compare the two.
 
-    On the machine that drew it the bits are the same. The base is the pipeline's: what a stranger's picture names is
+    On the machine that drew it the bits are the same. The pipeline decides the base: the one that a picture names is
     compared, never loaded. Raises BadRequest for another base or for settings above the limits, AdapterRejected for
-    adapters that are not there or are not the same files.
+    adapter files that are missing or have changed.
     """
     recipe = read_recipe(path)
     within_limits(recipe.settings, limits or Limits())
@@ -68,13 +68,13 @@ def _differences(before: Recipe, now: Recipe, old: _Pixels, new: _Pixels) -> tup
     then = {"device": before.device, "dtype": before.dtype} | before.versions
     today = {"device": now.device, "dtype": now.dtype} | now.versions
     names = [n for n in dict.fromkeys([*then, *today]) if then.get(n) != today.get(n)]
-    told = [f"{n[:40]}: {then.get(n, 'none')[:80]}, now {today.get(n, 'none')}" for n in names]
+    differences = [f"{n[:40]}: {then.get(n, 'none')[:80]}, now {today.get(n, 'none')}" for n in names]
     if old.shape != new.shape:
-        told.append(f"pixels: {old.shape[1]}×{old.shape[0]}, now {new.shape[1]}×{new.shape[0]}")
+        differences.append(f"pixels: {old.shape[1]}×{old.shape[0]}, now {new.shape[1]}×{new.shape[0]}")
     elif (count := int((old != new).any(axis=2).sum())) > 0:
         far = int(np.abs(old.astype(int) - new).max())
-        told.append(f"pixels: {count} of {old.shape[0] * old.shape[1]} differ, by at most {far} of 255")
-    return tuple(told)
+        differences.append(f"pixels: {count} of {old.shape[0] * old.shape[1]} differ, by at most {far} of 255")
+    return tuple(differences)
 
 
 def _pixels(path: Path) -> _Pixels:

@@ -1,6 +1,6 @@
-"""The samplers by name: diffusers class, its options, and what A1111 calls it. Grow by a line.
+"""The samplers by name: diffusers class, its options, and A1111's name. A new sampler is one more line.
 
-Does not say which one is good for a base: ``base`` is the one it was published with.
+The name ``base`` means the scheduler that the base was published with.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ _LABELS = {s.class_name: s.label for s in reversed(SCHEDULERS.values())}
 
 
 def make_scheduler(published: Any, name: str) -> Any:
-    """Make a fresh scheduler from the one the base was published with.
+    """Make a fresh scheduler from the published one; the name ``base`` copies it.
 
-    ``base`` repeats that one. Raises BadRequest for an unknown name, and for one of another mathematics (a flow model
-    cannot be drawn with DDIM).
+    Raises BadRequest for an unknown name, and for one that does not fit the base (DDIM cannot draw with a flow model).
     """
     if name == "base":
         with quiet_numpy():
@@ -52,7 +51,7 @@ def make_scheduler(published: Any, name: str) -> Any:
     if name not in SCHEDULERS:
         raise BadRequest(f"unknown scheduler {name!r}: use one of base, {', '.join(SCHEDULERS)}", scheduler=name)
     class_name, options, _ = SCHEDULERS[name]
-    if "beta_schedule" not in published.config:  # all of the table go on from one; flow models have none
+    if "beta_schedule" not in published.config:  # all of SCHEDULERS need one; flow models have none
         raise BadRequest(
             f"scheduler {name!r} does not fit this base, which uses {type(published).__name__}: use 'base'",
             scheduler=name,
@@ -62,7 +61,7 @@ def make_scheduler(published: Any, name: str) -> Any:
 
 
 def label(scheduler: Any) -> str:
-    """Name a scheduler as A1111 does, by its class name where A1111 has no such sampler."""
+    """Give A1111's name for a scheduler, or its class name where A1111 has none."""
     karras = " Karras" if scheduler.config.get("use_karras_sigmas") else ""
     plain = _LABELS.get(type(scheduler).__name__, type(scheduler).__name__.removesuffix("Scheduler"))
     return plain.removesuffix(" Karras") + karras
@@ -70,7 +69,7 @@ def label(scheduler: Any) -> str:
 
 @contextmanager
 def quiet_numpy() -> Iterator[None]:
-    """Silence one warning: diffusers hands torch tensors to numpy in a way that numpy 2 is about to forbid."""
+    """Silence one warning: diffusers passes torch tensors to numpy in a way that numpy 2 deprecates."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         yield

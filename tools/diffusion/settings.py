@@ -1,6 +1,6 @@
-"""How pictures are drawn: steps, guidance, size, scheduler. What is left out, the base decides.
+"""How pictures are drawn: steps, guidance, size, scheduler. The base decides what is left out.
 
-Knows nothing of torch. The device and the dtype belong to the pipeline: they are chosen when the base is loaded.
+Imports no torch. The device and the dtype belong to the pipeline: they are chosen when the base is loaded.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from stylus_gen.tools.families import Family
 from stylus_gen.tools.plan import Record
 
 MAX_SIDE = 4096
-"""Pixels. A recipe comes from strangers too: no picture may ask for more memory than a GPU has."""
+"""Pixels. A recipe may come from a stranger: no picture may ask for more memory than a GPU has."""
 
 
 FAR = 1.5
-"""How many times the usual is worth a word: 512×768 is common on a base for 512×512."""
+"""How many times the usual gets a warning. 512×768, 1.5 times, is common on a base for 512×512."""
 
 
 class RenderSettings(Record):
-    """Steps, guidance, size and scheduler of a picture; ``None`` leaves it to the base.
+    """Steps, guidance, size and scheduler of a picture; the base decides what is ``None``.
 
     ``control`` also draws each picture without adapters, from the same seed.
     """
@@ -35,42 +35,42 @@ class RenderSettings(Record):
     control: bool = False
 
     def over(self, defaults: RenderSettings) -> RenderSettings:
-        """Fill what is ``None`` here from ``defaults``."""
+        """Fill in from ``defaults`` what is ``None`` here."""
         chosen = {name: value for name, value in self.model_dump().items() if value is not None}
         return RenderSettings(**(defaults.model_dump() | chosen))
 
 
 class Limits(Record):
-    """What one picture may cost. A recipe comes from strangers too, and a slip of the finger asks for hours."""
+    """What one picture may cost. A recipe may come from a stranger, and a typing error can ask for hours."""
 
     steps: int = Field(default=150, ge=1, le=1000)
     pixels: int = Field(default=2048 * 2048, ge=64, le=MAX_SIDE * MAX_SIDE)
 
 
 def within_limits(asked: RenderSettings, limits: Limits) -> RenderSettings:
-    """Give settings back that ask for no more than the limits. Raises BadRequest naming the setting to raise."""
+    """Return the settings if they keep the limits. Raises BadRequest naming the variable that raises the limit."""
     width, height, steps = asked.width or 8, asked.height or 8, asked.steps or 1
     if steps > limits.steps:
         raise BadRequest(
-            f"{steps:,} steps are asked for and at most {limits.steps:,} are taken: ask for fewer, or set "
+            f"{steps:,} steps are asked for and at most {limits.steps:,} are allowed: ask for fewer, or set "
             "STYLUS_MAX_STEPS"
         )
     if width * height > limits.pixels:
         raise BadRequest(
-            f"{width}×{height} pixels are asked for and at most {limits.pixels:,} are drawn: ask for a smaller "
+            f"{width}×{height} pixels are asked for and at most {limits.pixels:,} are allowed: ask for a smaller "
             "picture, or set STYLUS_MAX_PIXELS"
         )
     return asked
 
 
 def above_usual(asked: RenderSettings, usual: RenderSettings) -> tuple[str, ...]:
-    """Say where settings ask for much more than the base is usually asked for; both are complete."""
+    """Warn of a size or a step count far above what the base usually needs. Both settings must be complete."""
     notes = []
     area, most = (asked.width or 0) * (asked.height or 0), (usual.width or 0) * (usual.height or 0)
     if area > FAR * most:
         notes.append(
             f"{asked.width}×{asked.height} is {area / most:.1f} times the size this base was made for "
-            f"({usual.width}×{usual.height}): it is slow, and things come out twice"
+            f"({usual.width}×{usual.height}): it is slow, and things may appear twice"
         )
     if (asked.steps or 0) > FAR * (usual.steps or 1):
         notes.append(f"{asked.steps} steps are far more than this base needs ({usual.steps}): it is slow")
@@ -78,14 +78,14 @@ def above_usual(asked: RenderSettings, usual: RenderSettings) -> tuple[str, ...]
 
 
 def render_settings(**values: Any) -> RenderSettings:
-    """Make settings of what a user wrote; BadRequest names each field that is wrong and what it takes."""
+    """Make settings of what a user wrote. Raises BadRequest naming each wrong field and what it accepts."""
     try:
         return RenderSettings(**values)
     except ValidationError as error:
         raise BadRequest(f"render settings: {faults(error)}") from None
 
 
-# (steps, guidance) that the makers of each family recommend; the others: 30 and 7.
+# (steps, guidance) that the makers of each family recommend; other families get 30 and 7.
 _USUAL: dict[str, tuple[int, float]] = {
     "sdxl": (30, 6.0),
     "illustrious": (28, 6.0),
@@ -108,7 +108,7 @@ def usual_settings(family: Family) -> tuple[int, float]:
 
 
 def base_defaults(pipe: Any, family: Family) -> RenderSettings:
-    """Settings for a base that says nothing itself: its family's steps and guidance, the size it was trained at."""
+    """Give default settings for a base: its family's steps and guidance, and the size that it was trained at."""
     steps, guidance = usual_settings(family)
     unet = getattr(pipe, "unet", None)
     latent = unet.config.sample_size if unet is not None else getattr(pipe, "default_sample_size", 128)
