@@ -1,1 +1,1 @@
-"""Adapter files as tensors: headers, families, keys, binding to a model, patches. Draws nothing."""
+"""Adapter files as tensors: headers, families, keys, binding to a model, patches. Does not draw."""

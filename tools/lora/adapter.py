@@ -33,8 +33,8 @@ from stylus_gen.tools.lora.sites import Sites
 class Adapter:
     """A file's patches, by the parameter they change.
 
-    ``sha256`` is of the whole file, ``autov3`` (12 hex digits, A1111's) of its tensors only; ``size`` is in bytes.
-    ``matched`` counts the modules that it changes, ``unmatched`` names those that the base does not have.
+    ``sha256`` hashes the whole file, ``autov3`` (A1111's, 12 hex digits) only its tensors; ``size`` is in bytes.
+    ``matched`` counts the modules it changes, ``unmatched`` names those that the base does not have.
     """
 
     file_name: str
@@ -51,8 +51,8 @@ class Adapter:
 def read_adapter(path: Path, sites: Sites, *, base: Family, convert: Convert | None = None) -> Adapter:
     """Read a safetensors file and bind it to a base of family ``base``, whose modules are ``sites``.
 
-    Raises AdapterRejected: not a sound safetensors file, NaN or infinite weights, an unknown form, sizes that are not
-    the base's, or not even half of its modules found there.
+    Raises AdapterRejected for an invalid safetensors file, NaN or infinite weights, an unknown form, sizes that differ
+    from the base's, or if the base has no more than half of its modules.
     """
     header = read_header(path.resolve())
     require_adapter(header, path)
@@ -82,9 +82,9 @@ def _load(data: bytes) -> Tensors:
     try:
         tensors = load(data)
     except SafetensorError as error:
-        raise _broken(f"it is not a sound safetensors file ({error}): fetch it again") from error
+        raise _broken(f"it is not a valid safetensors file ({error}): download it again") from error
     for name, tensor in tensors.items():
-        if tensor.element_size() == 1:  # 8-bit floats have no arithmetic of their own
+        if tensor.element_size() == 1:  # torch has no arithmetic for 8-bit floats
             tensors[name] = tensor = tensor.float()
         if not torch.isfinite(tensor).all():
             raise _broken(f"it holds NaN or infinite weights (in {name!r}): its training failed, do not use it")
@@ -96,7 +96,7 @@ def _group(tensors: Tensors) -> dict[tuple[str, str], Tensors]:
     for name, tensor in tensors.items():
         key = parse_key(name)
         if key is None:
-            raise _broken(f"it holds {name!r}, which is of no adapter form that can be applied")
+            raise _broken(f"it holds {name!r}, which is no form of adapter that Stylus can apply")
         grouped.setdefault((key.component, key.module), {})[key.part] = tensor
     return grouped
 

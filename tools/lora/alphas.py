@@ -1,6 +1,6 @@
-"""Alphas that peft writes into a file's header instead of beside its tensors (``lora_adapter_metadata``, a JSON text).
+"""Alphas that peft writes into a file's header, not beside its tensors (``lora_adapter_metadata``, JSON).
 
-The header comes from a stranger: patterns are compared as names, never run as regular expressions.
+The header is untrusted: patterns are compared as names, never run as regular expressions.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from stylus_gen.tools.lora.sites import Site  # imports torch, which an import of adapters does without
 
 MAX_ALPHA = 1e6
-"""Trainers write up to some thousand; a number of 4,000 digits is no float."""
+"""Trainers write at most a few thousand. A number of 4,000 digits does not fit a float."""
 
 Alphas = Callable[["Site", int], float | None]
-"""Gives the alpha of a module of some rank; ``None`` where the header says nothing, and the scale is then 1."""
+"""Returns the alpha of a module of a given rank; ``None`` if the header has none (the scale is then 1)."""
 
 
 def read_alphas(metadata: Mapping[str, str]) -> Alphas:
-    """Read the peft configuration from a header; AdapterRejected where it is there and makes no sense."""
+    """Read the peft configuration from a header. Raises AdapterRejected if it is invalid."""
     text = metadata.get("lora_adapter_metadata")
     if text is None:
         return lambda site, rank: None
@@ -55,7 +55,7 @@ def _prefixes(site: Site) -> tuple[str, ...]:
 
 
 def _names(pattern: Any) -> dict[str, tuple[int, float]]:
-    """Read what peft takes for regular expressions as names: each with its place, since the first that fits counts."""
+    """Read peft's regular expressions as plain names. Each keeps its position, because the first match counts."""
     names: dict[str, tuple[int, float]] = {}
     for place, (name, value) in enumerate(pattern.items() if isinstance(pattern, dict) else ()):
         plain = name.removeprefix("^").removesuffix("$").replace("\\.", ".")
@@ -65,7 +65,7 @@ def _names(pattern: Any) -> dict[str, tuple[int, float]]:
 
 
 def _found(names: Mapping[str, tuple[int, float]], module: str) -> Iterator[tuple[int, float]]:
-    """Look up a module's name and its ends, as "to_q" of "attn1.to_q"."""
+    """Look up a module's name and its suffixes, such as "to_q" of "attn1.to_q"."""
     parts = module.split(".")
     ends = (".".join(parts[at:]) for at in range(len(parts)))
     yield from (names[end] for end in ends if end in names)

@@ -1,6 +1,6 @@
-"""Binding: an adapter's modules found in a base, and its tensors turned into patches whose sizes are checked.
+"""Binding: find an adapter's modules in a base, make patches of its tensors and check their sizes.
 
-Knows nothing of files; the names come from keys.py, the modules from sites.py.
+Does not read files. Names come from keys.py, modules from sites.py.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _NOT_FACTORS = ("alpha", "dora_scale", "magnitude", "diff_b")
 
 
 def misfit(family: Family, base: Family, why: str) -> AdapterRejected:
-    """Make the error for an adapter that is for another model."""
+    """Make the error for an adapter of another model."""
     known = family != "unknown" and family != base
     what = f"this adapter is for {TITLES[family]}, the base is {TITLES[base]}" if known else "it does not fit this base"
     return AdapterRejected(f"{what}: {why}", code="wrong_family", family=family, base=base)
 
 
 def bind_modules(grouped: Mapping[tuple[str, str], _Parts], sites: Sites) -> tuple[dict[Site, _Parts], tuple[str, ...]]:
-    """Find the base's module for each (component, module); the names that it does not have come second.
+    """Find the base's module for each (component, module). Returns those, and the names that the base does not have.
 
-    Raises AdapterRejected where two names mean one module.
+    Raises AdapterRejected if two names mean the same module.
     """
     bound: dict[Site, _Parts] = {}
     unmatched: list[str] = []
@@ -43,7 +43,7 @@ def bind_modules(grouped: Mapping[tuple[str, str], _Parts], sites: Sites) -> tup
         if site is None:
             unmatched.append(f"{component}.{module}")
         elif site in bound:
-            raise AdapterRejected(f"it names the module {site.module!r} twice, in two ways", code="broken_file")
+            raise AdapterRejected(f"it names the module {site.module!r} twice, under two names", code="broken_file")
         else:
             bound[site] = parts
     return bound, tuple(unmatched)
@@ -54,7 +54,7 @@ def make_patches(
 ) -> dict[Target, Patch]:
     """Turn the parts of each module into patches for its parameters.
 
-    Raises AdapterRejected: parts are missing, or a size is not the base's.
+    Raises AdapterRejected if parts are missing or a size differs from the base's.
     """
     patches: dict[Target, Patch] = {}
     for site, parts in bound.items():
@@ -71,7 +71,7 @@ def make_patches(
 def _weight_patch(site: Site, parts: _Parts, factors: _Parts, sites: Sites, alphas: Alphas) -> Patch:
     form = form_of(factors)
     if form is None:
-        raise _incomplete(site, f"has the parts {sorted(parts)}, which make no known form")
+        raise _incomplete(site, f"has the parts {sorted(parts)}, which are no known form")
     axes = sites.weight(site).ndim
     return Patch(form, factors, _scale(site, parts, factors, alphas), _magnitude(parts, axes))
 
@@ -90,7 +90,7 @@ def _scale(site: Site, parts: _Parts, factors: _Parts, alphas: Alphas) -> float:
 
 
 def _magnitude(parts: _Parts, axes: int) -> Tensor | None:
-    """Shape DoRA's lengths for broadcasting.
+    """Reshape DoRA's lengths for broadcasting.
 
     LyCORIS writes (1, in, …) or (out, 1, …), peft (out,) or, for convolutions, (1, out, 1, 1).
     """
@@ -106,7 +106,7 @@ def _check_size(patch: Patch, site: Site, name: str, sites: Sites, family: Famil
     try:
         given = patch.shape()
     except RuntimeError as error:
-        raise _incomplete(site, "has parts that do not fit each other") from error
+        raise _incomplete(site, "has parts whose sizes do not match") from error
     if has is None or not _same_size(given, has.shape):
         wanted = "none" if has is None else _times(has.shape)
         raise misfit(family, base, f"its {name} for {site.module!r} is {_times(given)}, the base's is {wanted}")
@@ -116,7 +116,7 @@ def _check_size(patch: Patch, site: Site, name: str, sites: Sites, family: Famil
 
 
 def _same_size(given: tuple[int, ...], wanted: torch.Size) -> bool:
-    """Compare sizes up to axes of length 1 and flattened kernels: a 1×1 convolution is a linear layer."""
+    """Compare sizes, ignoring axes of length 1 and flattened kernels: a 1×1 convolution is a linear layer."""
     if given[:1] != wanted[:1]:
         return False
     if len(given) == 2:
@@ -125,7 +125,7 @@ def _same_size(given: tuple[int, ...], wanted: torch.Size) -> bool:
 
 
 def _same_axes(lengths: torch.Size, wanted: torch.Size) -> bool:
-    """Say whether lengths can be broadcast to a weight; those of a weight that is no matrix cannot."""
+    """Return whether lengths can be broadcast to a weight. It must be a matrix."""
     return len(lengths) == len(wanted) and all(m in (1, n) for m, n in zip(lengths, wanted, strict=True))
 
 

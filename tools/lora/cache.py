@@ -1,6 +1,6 @@
-"""Adapters already read, so that a process reads each file once.
+"""A cache of adapters, so that a process reads each file once.
 
-Keeps the most recently used, up to a limit of bytes.
+It keeps the most recently used, up to a limit in bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LIMIT = 4 * 2**30
 
 
 class AdapterCache:
-    """Read adapters by path, one at a time; a file that was changed on disk is read again."""
+    """Read adapters by path, one at a time. A file that changed on disk is read again."""
 
     def __init__(self, read: Callable[[Path], Adapter], limit: int = LIMIT) -> None:
         self._read = read
@@ -27,11 +27,11 @@ class AdapterCache:
         self._kept: OrderedDict[tuple[str, int, int], Adapter] = OrderedDict()
 
     def get(self, path: Path) -> Adapter:
-        """Give the adapter in a file. Raises AdapterRejected where it is not there or cannot be used."""
+        """Return the adapter in a file. Raises AdapterRejected if the file is missing or cannot be used."""
         try:
             stat = path.stat()
         except OSError as error:
-            raise AdapterRejected(f"its file is not there ({error.strerror})", code="no_file") from error
+            raise AdapterRejected(f"its file cannot be found ({error.strerror})", code="no_file") from error
         key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
         with self._lock:
             if key not in self._kept:

@@ -1,4 +1,4 @@
-"""What a safetensors file is, by the names of its tensors: an adapter, or another thing that people keep."""
+"""What a safetensors file holds, by the names of its tensors: an adapter or something else."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ADAPTER_NAME = re.compile(
     r"([._]|$)|[._](oft_(blocks|diag|R)|boft_[RS]|ia3_l|vera_lambda|hada_|lokr_)"
 )
 
-# Read in order: the first of which any tensor's name has the form decides.
-_THINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+# In order: the first pattern that matches any tensor's name decides.
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (what, re.compile(pattern))
     for what, pattern in (
         ("a ControlNet", r"controlnet|lllite|^control_|\.control_|input_hint_block|zero_convs|vace_blocks"),
@@ -64,7 +64,7 @@ def require_adapter(header: Header, path: Path) -> None:
         what = f"holds nothing that can be applied, only scales such as {next(iter(header.tensors))[:120]!r}"
         _reject(path, what, "broken_file", "have it trained again")
     if not any(map(_is_form, header.tensors)):
-        what, name = _name_thing(header)
+        what, name = _name_contents(header)
         _reject(path, f"is {what}, not a LoRA (it holds {name[:80]!r})", "not_an_adapter", "keep it elsewhere")
     for name, tensor in header.tensors.items():
         key = parse_key(name)
@@ -86,9 +86,9 @@ def _is_beside(name: str) -> bool:
     return key is not None and key.part in _BESIDE
 
 
-def _name_thing(header: Header) -> tuple[str, str]:
-    """Tell what a file is, and one of its tensors that shows it."""
-    for what, pattern in _THINGS:
+def _name_contents(header: Header) -> tuple[str, str]:
+    """Name what a file is, and one of its tensors that shows it."""
+    for what, pattern in _KINDS:
         for name in header.tensors:
             if pattern.search(name):
                 return what, name
@@ -99,7 +99,7 @@ def _name_thing(header: Header) -> tuple[str, str]:
 
 
 def _is_token(name: str, tensor: TensorInfo) -> bool:
-    """Say whether a tensor may be a word for a text encoder, as embeddings hold them: any name, a usual width."""
+    """Return whether a tensor may be an embedding's token for a text encoder: any name, a usual width."""
     return "." not in name and len(tensor.shape) in (1, 2) and tensor.shape[-1] in (768, 1024, 1280, 2048, 4096)
 
 

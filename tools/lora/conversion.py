@@ -1,7 +1,7 @@
-"""Names that trainers use for transformers (Flux, Qwen, Z-Image, …), rewritten by diffusers' own converters.
+"""Convert the names that trainers use for transformers (Flux, Qwen, Z-Image, …), with diffusers' own converters.
 
-UNets need none: sites.py knows their names. A converter drops what it does not understand with a log line; here that
-is refused.
+UNets need none: sites.py knows their names. A converter drops parts other than plain LoRA's with only a log
+line; here such files are refused.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from stylus_gen.tools.lora.keys import parse_key
 
 Tensors = dict[str, Tensor]
 Convert = Callable[[Tensors], Tensors]
-"""Rewrites a file's tensors under diffusers' names."""
+"""Renames a file's tensors to diffusers' names."""
 
 
 def name_converter(pipe: Any) -> Convert | None:
-    """Give the converter for a pipeline; ``None`` for UNets and for pipelines that have none."""
+    """Return a pipeline's converter; ``None`` for UNets and for pipelines without one."""
     read = getattr(type(pipe), "lora_state_dict", None)
     if getattr(pipe, "unet", None) is not None or read is None:
         return None
@@ -28,7 +28,7 @@ def name_converter(pipe: Any) -> Convert | None:
     def convert(tensors: Tensors) -> Tensors:
         parts = {key.part for key in map(parse_key, tensors) if key is not None}
         if not parts <= {"A", "B", "alpha"}:
-            raise _unknown(f"only plain LoRA can be renamed, this one has {sorted(parts)}")
+            raise _unknown(f"only plain LoRA can be converted, this one has {sorted(parts)}")
         try:
             result = read(dict(tensors))
         except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, ValueError) as error:

@@ -144,7 +144,7 @@ def family_of_tensors(header: Header) -> Shape:
             if fits and pattern.search(module):
                 what = " or ".join(TITLES[family] for family in rule.families)
                 return Shape(rule.families, f"its tensors are for {what} ({module[:80]} takes {inputs} features)")
-    return Shape((), "its tensors are of no base that is known here")
+    return Shape((), "its tensors fit no known base")
 
 
 def family_of_metadata(header: Header) -> tuple[Family | None, str]:
@@ -152,7 +152,7 @@ def family_of_metadata(header: Header) -> tuple[Family | None, str]:
 
     A checkpoint's name is more specific than its architecture.
     """
-    best: tuple[Family | None, str] = (None, "its metadata do not say")
+    best: tuple[Family | None, str] = (None, "its metadata name no base")
     for key in _HINTS:
         value = header.metadata.get(key, "")[:200]
         family = named_family(value)

@@ -1,7 +1,7 @@
-"""The header of a safetensors file: what is in it, without its tensors. A gate that only ever refuses.
+"""The header of a safetensors file, read and checked without its tensors.
 
-The format: 8 bytes of header length (little-endian), the header as JSON, then the tensors' bytes end to end. What
-passes here is still read through the safetensors library; nothing in a header is ever run, or trusted as an order.
+The format: 8 bytes of header length (little-endian), the header as JSON, then the tensors' bytes end to end. The
+safetensors library still reads what passes here. Nothing in a header is run or taken as an instruction.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]  # the library's own reader of one string
+from json.decoder import scanstring  # type: ignore[attr-defined]  # the standard library's reader of one string
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,32 +21,33 @@ from stylus_gen.tools.errors import AdapterRejected
 
 MAX_FILE = 4 * 2**30
 MAX_HEADER = 24 * 2**20
-"""Bytes. The library reads 100 MB; but one emoji makes each letter of a text four bytes, and this takes 190 MB then."""
+"""Bytes. The library allows 100 MB, but one emoji makes every character of a Python string take four bytes: with it,
+reading a header of this size takes 190 MB."""
 
 MAX_METADATA = 2 * 2**20
-"""Letters of one value. A longer one, a thumbnail mostly, is kept as "": whoever took it apart would need much more."""
+"""Characters of one value. A longer one, usually a thumbnail, is read as "": parsing it would take far more memory."""
 
-MAX_KEYS = 10_000  # of metadata; trainers write some hundred
+MAX_KEYS = 10_000  # of metadata; trainers write a few hundred
 MAX_TENSORS = 50_000
-MAX_NAME = 256  # letters of a tensor's name
-MAX_ENTRY = 1_000  # letters that describe one tensor
-MAX_DIM = 2**24  # text encoders have some 250,000 words
+MAX_NAME = 256  # characters of a tensor's name
+MAX_ENTRY = 1_000  # characters that describe one tensor
+MAX_DIM = 2**24  # text encoders have up to about 250,000 tokens
 MAX_RANK = 8  # a tensor's number of dimensions; a 3-d convolution has five
 
 DTYPES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-"""Bytes an element, of what safetensors gives to torch. Trainers write alphas as integers now and then."""
+"""Bytes per element of the types that safetensors passes to torch. Trainers sometimes write alphas as integers."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 Span = tuple[int, int]
-"""The bytes of a tensor, from and to, counted behind the header."""
+"""The first and last byte of a tensor, counted from the end of the header."""
 
 _Value = Callable[[str, str, int], tuple[Any, int]]
-"""Reads the value of a key that starts in a text at some letter; gives it and where it ends."""
+"""Reads the value of a key, given the key, the text and where the value starts; returns the value and its end."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself (``metadata``, a stranger's words) and what it holds. ``size``: bytes of the file."""
+    """A file's ``metadata`` (untrusted) and its tensors. ``size`` is the file's, in bytes."""
 
     metadata: dict[str, str]
     tensors: dict[str, TensorInfo]
@@ -67,9 +68,9 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of a safetensors file; links are not followed.
+    """Read and check the header of a safetensors file. Links are not followed.
 
-    Raises AdapterRejected, one sentence, for anything that is not a sound file of at most 4 GiB.
+    Raises AdapterRejected for anything but a valid file of at most 4 GiB.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -103,7 +104,7 @@ def _check_length(path: Path, length: int, size: int) -> None:
 
 
 def _parse(path: Path, raw: bytes) -> tuple[dict[str, str], dict[str, tuple[TensorInfo, Span]]]:
-    """Read the header entry by entry, so that memory is bounded by what is kept."""
+    """Read the header entry by entry, so that memory use depends only on what is kept."""
     try:
         text = raw.decode()
         del raw
@@ -120,7 +121,7 @@ def _parse(path: Path, raw: bytes) -> tuple[dict[str, str], dict[str, tuple[Tens
 
 
 def _object(text: str, at: int, read: _Value) -> tuple[dict[str, Any], int]:
-    """Read a JSON object from the letter ``at`` on, each value by ``read``; ValueError or IndexError if it is none."""
+    """Read a JSON object that starts at ``at``, each value with ``read``; ValueError or IndexError if invalid."""
     pairs: dict[str, Any] = {}
     at = _after(text, at, "{")
     while text[at] != "}" or pairs:
@@ -136,7 +137,7 @@ def _object(text: str, at: int, read: _Value) -> tuple[dict[str, Any], int]:
 
 
 def _after(text: str, at: int, mark: str) -> int:
-    """Pass white space, a mark, and white space."""
+    """Skip white space, ``mark`` and white space."""
     at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
     if text[at] != mark:
         raise ValueError(f"expected {mark!r} at letter {at:,}, found {text[at]!r}")
@@ -153,7 +154,7 @@ def _string(text: str, at: int) -> tuple[str, int]:
 
 
 def _entry_reader(path: Path) -> _Value:
-    """Make what reads one entry of the header: the metadata, or a tensor and its span."""
+    """Make the function that reads one entry of the header: the metadata, or a tensor and its span."""
     count = 0
 
     def read(key: str, text: str, at: int) -> tuple[Any, int]:
@@ -203,7 +204,7 @@ def _metadata(path: Path, text: str, at: int) -> tuple[dict[str, str] | None, in
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], *, signed_zero: bool) -> tuple[TensorInfo, Span]:
-    """Check one tensor's entry. ``signed_zero``: it holds a "-0", which is 0 to Python and an error to the library."""
+    """Check one tensor's entry. ``signed_zero``: it holds "-0", which Python reads as 0 and the library refuses."""
     if not 0 < len(name) <= MAX_NAME or "/" in name or not name.isprintable():
         _reject(path, f"has a tensor called {name[:40]!r}; expected letters, digits and signs but '/'", "do not use it")
     try:
@@ -224,7 +225,7 @@ def _tensor(path: Path, name: str, entry: dict[str, Any], *, signed_zero: bool) 
 
 
 def _check_spans(path: Path, spans: list[Span], room: int) -> None:
-    """The tensors must follow each other without gap or overlap, and fill the file."""
+    """Check that the tensors follow each other without gap or overlap and fill the file."""
     at = 0
     for start, end in spans:
         if start != at:

@@ -1,8 +1,8 @@
-"""Names of tensors in adapter files, as trainers write them, taken apart: which component, module and part.
+"""Parse the tensor names that trainers write into component, module and part.
 
 Kohya writes ``lora_unet_down_blocks_0_…_to_q.lora_down.weight``, peft ``unet.down_blocks.0.….to_q.lora_A.weight``,
 diffusers before peft ``unet.….to_q.lora.down.weight`` and ``unet.….processor.to_q_lora.down.weight``.
-Pure string code; it does not know which modules a base has: see sites.py.
+It does not know which modules a base has: see sites.py.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 DENOISER = "denoiser"
-"""Stands for ``unet`` or ``transformer``, whichever the base has: trainers do not always say."""
+"""``unet`` or ``transformer``, whichever the base has: trainers do not always write which."""
 
 
 class Key(NamedTuple):
-    """One tensor of an adapter: part ``A``, ``B``, ``alpha``… of what is added to a module."""
+    """One tensor of an adapter: a part (``A``, ``B``, ``alpha``…) of what it adds to a module."""
 
     component: str
     module: str
@@ -46,7 +46,7 @@ _SUFFIXES: tuple[tuple[str, str], ...] = (
     *((f".{part}", part) for part in ("lokr_w1", "lokr_w2")),
     (".diff_b", "diff_b"),
     (".diff", "diff"),
-    (".w_norm", "diff"),  # LyCORIS' trained norms are differences too
+    (".w_norm", "diff"),  # LyCORIS' trained norms are differences
     (".b_norm", "diff_b"),
 )
 
@@ -70,7 +70,7 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
 
 
 def parse_key(name: str) -> Key | None:
-    """Take a tensor's name apart; ``None`` where its ending is of no form that we know."""
+    """Parse a tensor's name; ``None`` if its suffix is of no known form."""
     suffix, part = next(((s, p) for s, p in _SUFFIXES if name.endswith(s)), ("", ""))
     if not part:
         return None

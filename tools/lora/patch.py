@@ -1,7 +1,7 @@
 """What an adapter adds to one weight: LoRA and LoCon, LoHa, LoKr, full differences, each with or without DoRA.
 
 Formulas: LoRA arXiv 2106.09685; LoHa (FedPara) arXiv 2108.06098; LoKr and Tucker forms arXiv 2309.14859; DoRA arXiv
-2402.09353. All arithmetic is in float32. Knows nothing of names, files or models.
+2402.09353. All arithmetic is in float32.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class Patch:
     magnitude: Tensor | None = None
 
     def shape(self) -> tuple[int, ...]:
-        """Compute the shape of what it adds, without computing it; RuntimeError where the parts do not fit together."""
+        """Compute only the shape of what it adds. Raises RuntimeError if the parts do not match."""
         return tuple(delta(self.form, {name: part.to("meta") for name, part in self.parts.items()}).shape)
 
 
 def form_of(parts: Parts) -> str | None:
-    """Name the form that these parts make, exactly; ``None`` where some are missing or foreign."""
+    """Name the form of exactly these parts; ``None`` if some are missing or unknown."""
     return next((form for form, sets in _FORMS.items() if frozenset(parts) in sets), None)
 
 
 def rank_of(parts: Parts) -> int | None:
-    """Give the rank that alpha is divided by; ``None`` where the form has none (alpha then counts for nothing)."""
+    """Return the rank that alpha is divided by; ``None`` if the form has none (alpha is then ignored)."""
     if "A" in parts:
         return parts["A"].shape[0]
     for name in ("hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
@@ -62,15 +62,15 @@ def rank_of(parts: Parts) -> int | None:
 
 
 def delta(form: str, parts: Parts) -> Tensor:
-    """Multiply out what the parts stand for, unscaled: (out, in, …)."""
+    """Compute the unscaled difference that the parts describe: (out, in, …)."""
     return {"lora": _lora, "loha": _loha, "lokr": _lokr, "diff": _diff}[form](parts)
 
 
 def add_patch(total: Tensor, pristine: Tensor, patch: Patch, weight: float) -> None:
     """Add ``weight`` times a patch to ``total``, in place.
 
-    Both have the weight's shape; ``total`` is float32. A DoRA patch moves the pristine weight by ``weight`` of the way
-    to its own result, so that weight 0 changes nothing.
+    Both have the weight's shape; ``total`` is float32. A DoRA patch interpolates between the
+    pristine weight and its own result, so that weight 0 changes nothing.
     """
     parts = {name: part.to(total.device, torch.float32) for name, part in patch.parts.items()}
     if patch.magnitude is not None:
@@ -111,7 +111,7 @@ def _diff(p: Parts) -> Tensor:
 
 
 def _decompose(changed: Tensor, magnitude: Tensor) -> Tensor:
-    """Give each row (out) or column (in) of ``changed`` its learnt length.
+    """Scale each row (out) or column (in) of ``changed`` to its learnt length.
 
     ``magnitude`` has size 1 along the other axes.
     """

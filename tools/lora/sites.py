@@ -1,7 +1,7 @@
-"""The places of a base that adapters change: every module with a weight, under all the names trainers give it.
+"""The modules of a base that adapters can change, under all the names that trainers use for them.
 
-Names are compared with dots and underscores alike, since kohya files have lost the difference. Where that makes two
-modules of one base the same, neither is found by it.
+Dots and underscores compare as equal, because kohya's files write both as underscores. If two modules of a base then
+have the same name, that name finds neither.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Site(NamedTuple):
 
 
 class Sites:
-    """All modules with a weight of one pipeline. Holds references, copies nothing."""
+    """All modules of one pipeline that have a weight. Holds references, no copies."""
 
     def __init__(self, pipe: Any) -> None:
         self.denoiser = "unet" if getattr(pipe, "unet", None) is not None else "transformer"
@@ -36,18 +36,18 @@ class Sites:
                 self._add(component, model)
 
     def find(self, component: str, module: str) -> Site | None:
-        """Find a module by any of its names; ``None`` where the base has none of that name."""
+        """Find a module by any of its names; ``None`` if the base has no such module."""
         component = self.denoiser if component == DENOISER else component
         return self._names.get((component, _squash(module)))
 
     def weight(self, site: Site) -> Tensor:
-        """Give a module's weight."""
+        """Return a module's weight."""
         weight = self.modules[site].weight
-        assert isinstance(weight, Tensor)  # _add looked
+        assert isinstance(weight, Tensor)  # _add checked it
         return weight
 
     def bias(self, site: Site) -> Tensor | None:
-        """Give a module's bias, where it has one."""
+        """Return a module's bias, if it has one."""
         bias: Tensor | None = getattr(self.modules[site], "bias", None)
         return bias
 
@@ -76,7 +76,7 @@ def _aliases(component: str, name: str, older: Mapping[str, str]) -> Iterator[st
     if name.endswith("to_out.0"):
         yield plain.removesuffix("_0")  # diffusers' attention processors of 2023
     if component.startswith("text_encoder"):
-        # transformers 5 took the level "text_model" out of CLIP; every file before it has the level.
+        # transformers 5 removed the level "text_model" from CLIP; older files have it.
         yield plain.removeprefix("text_model_") if name.startswith("text_model.") else f"text_model_{plain}"
 
 
@@ -101,7 +101,7 @@ _TOP = {
 
 
 def _ldm_names(unet: Any) -> dict[str, str]:
-    """Map diffusers' module names to those of the original code, which kohya's SDXL files use, dots squashed."""
+    """Map diffusers' module names to the original code's, which kohya's SDXL files use, with underscores for dots."""
     names = dict(_TOP)
     blocks = dict(_ldm_blocks(unet))
     for name, _ in unet.named_modules():
