@@ -153,10 +153,8 @@ def test_a_plans_concepts_share_no_words(stocked: Database) -> None:
         "Zelphira в кимоно の絵 그림 im Nebelwald",
         "no kimono, no forest, no watercolor, no Zelphira",
         "nothing",
-        "\u200b\u200d\ufeff",
         "der die das und",
         "の",
-        "(((((",
         "Zelphira" * 600,
     ],
 )

@@ -91,6 +91,8 @@ def test_a_plan_says_which_pasted_settings_it_uses(pasted: str, fields: dict[str
         (",,,", "holds no words"),
         ("... !?", "holds no words"),
         ("([{}])", "holds no words"),
+        ("(((((", "holds no words"),
+        ("\u200b\u200d\ufeff", "holds no words"),
     ],
 )
 def test_a_prompt_without_words_is_no_prompt(prompt: str, words: str) -> None:
