@@ -1,8 +1,8 @@
 """The decision: how likely an adapter is right for one concept, by how the concept's words name it. A logistic model.
 
-Each concept is judged by itself, so two adapters of one name do not take each other's chance. The features say what is
-named, how much of it, how everyday the words are, and whether the kind is what the words ask for; the weights are
-learnt from judged everyday prompts by benchmarks/everyday_fit.py, and benchmarks/EVERYDAY.md says what each brings.
+Each adapter is estimated by itself: two adapters of one name do not lower each other's probability. The features say
+what is named, how much of it, how everyday the words are, and whether the kind is what the words ask for. The weights
+are learnt from graded everyday prompts by benchmarks/everyday_fit.py; benchmarks/EVERYDAY.md says what each brings.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ of another of its names the rest of the prompt says. And whether its kind is wha
 
 @dataclass(frozen=True)
 class Evidence:
-    """What search says of an adapter: its scores before they become chances, and the prompt's chance; downloads."""
+    """What search says of an adapter: its scores, its probability for the whole prompt (``chance``), its downloads."""
 
     concept: float
     prompt: float

@@ -1,6 +1,7 @@
 """Ranking: which of the documents found come first, and how likely each is right: for the prompt, and for each concept.
 
-The prompt's chances are of one sum: one adapter at most is *the* one. A concept's are each its own, see decision.py.
+For the prompt, the probabilities sum to at most 1: only one adapter is *the* one that was used. For a concept, each
+adapter's probability is independent of the others: see decision.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SHORTLIST = 16
 """Documents of a concept that are looked at one by one, besides those that go by a name it says."""
 
 Ranking = list[tuple[int, float]]
-"""Numbers of documents in `Found`, each with its chance, best first."""
+"""Numbers of documents in `Found`, each with its probability, best first."""
 
 
 @dataclass(frozen=True)
