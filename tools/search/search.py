@@ -12,6 +12,7 @@ from psycopg import sql
 
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.plan import WHOLE, Candidate, Concept, Policy
+from stylus_gen.tools.search.blas import one_blas_thread
 from stylus_gen.tools.search.candidates import choose_versions, make_candidates
 from stylus_gen.tools.search.embed import Embedder
 from stylus_gen.tools.search.explain import explain
@@ -62,7 +63,7 @@ def look(db: Database, embedder: Embedder, prompt: str, concepts: Sequence[Conce
     if not prompt.strip():
         raise BadRequest("the prompt is empty: describe what the picture should show")
     asked = concepts[:MAX_CONCEPTS]
-    with db.pool.connection() as conn:
+    with one_blas_thread(), db.pool.connection() as conn:
         found = gather(conn, embedder, prompt, asked, where)
         scores = score(found.features)
         lists = [shortlist(found, scores, query) for query in range(1, len(found.queries))]
