@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stylus_gen.eval.paired import bootstrap
+
 Floats = NDArray[np.float64]
 
 DEPTHS = (1, 10, 50, 150)
-RESAMPLES = 1000
 BINS = 10
 
 
@@ -65,16 +66,6 @@ def intervals(rankings: Sequence[Ranking], seed: int = 0) -> dict[str, tuple[flo
 
 def _mean_of(row: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], float]:
     return lambda at: float(row[at].mean())
-
-
-def bootstrap(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> tuple[float, float]:
-    """Compute the 2.5 and 97.5 percentiles of a statistic of row numbers over resamples of ``n`` rows."""
-    if n == 0:
-        return 0.0, 0.0
-    random = np.random.default_rng(seed)
-    values = [statistic(random.integers(0, n, n)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(values, (2.5, 97.5))
-    return round(float(low), 4), round(float(high), 4)
 
 
 def reliability(chances: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:

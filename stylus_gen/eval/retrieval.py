@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from stylus_gen.eval.gold import Prompt, read_gold, require_overlap, throw_away_database
-from stylus_gen.eval.ranking import DEPTHS, Ranking, bootstrap, calibration_error, figures, intervals, rank, reliability
+from stylus_gen.eval.paired import bootstrap
+from stylus_gen.eval.ranking import DEPTHS, Ranking, calibration_error, figures, intervals, rank, reliability
 from stylus_gen.tools.ingest.importer import import_adapters
 from stylus_gen.tools.plan import WHOLE, Candidate, Policy
 from stylus_gen.tools.progress import Progress
