@@ -1,4 +1,4 @@
-"""The demo: five prompts on the small world, planned and drawn without and with adapters from the same seeds."""
+"""The demo: plans five prompts on the small world and draws them without and with adapters from the same seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IMAGES = 3
 
 
 def run_demo(stylus: Stylus, show: Callable[[str, Plan], None]) -> Path:
-    """Plan and draw the five prompts; return the contact sheet. ``show`` is called with each plan as it is made."""
+    """Plan and draw the five prompts; return the contact sheet's path. ``show`` gets each plan when it is made."""
     rows = []
     for what, prompt in PROMPTS.items():
         plan = stylus.plan(prompt, images=IMAGES, seed=SEED)
@@ -32,4 +32,4 @@ def run_demo(stylus: Stylus, show: Callable[[str, Plan], None]) -> Path:
         result = stylus.generate(plan, control=True)
         names = ", ".join(f"{a.name} at {a.weight:.2f}" for a in plan.assignments) or "no adapter"
         rows.append(SheetRow(f"“{prompt}” ({what})", names, (result.controls, result.images)))
-    return write_sheet(stylus.settings.outputs / "demo.png", ("without adapters", "with what Stylus chose"), rows)
+    return write_sheet(stylus.settings.outputs / "demo.png", ("without adapters", "with Stylus's adapters"), rows)

@@ -95,5 +95,5 @@ def test_gold_prompts_are_read_and_a_wrong_file_is_named(tmp_path: Path) -> None
     path.write_text(json.dumps({"prompt": "a b", "prompt_without_triggers": "a", "adapters": {"7": 0.5}}) + "\n")
     assert read_gold(path) == [Prompt("a b", "a", {"civitai-7": 0.5})]
     path.write_text('{"prompt": 1}\n')
-    with pytest.raises(BadRequest, match="line 1 is no gold prompt"):
+    with pytest.raises(BadRequest, match="line 1 is not a gold prompt"):
         read_gold(path)

@@ -141,9 +141,9 @@ def test_gold_is_read_zipped_or_not(tmp_path: Path) -> None:
     [
         ("", "holds no prompts"),
         ("not json", "line 1: not JSON"),
-        ("[1]", "line 1 is no gold prompt"),
+        ("[1]", "line 1 is not a gold prompt"),
         ('{"prompt": "a", "adapters": {"1": 1}}', "KeyError: 'prompt_without_triggers'"),
-        ('{"prompt": 1, "prompt_without_triggers": "a", "adapters": {"1": 1}}', "its prompts are no text"),
+        ('{"prompt": 1, "prompt_without_triggers": "a", "adapters": {"1": 1}}', "its prompts are not text"),
         ('{"prompt": "a", "prompt_without_triggers": "a", "adapters": {"1": "much"}}', "could not convert"),
         ('{"prompt": "a", "prompt_without_triggers": "a", "adapters": [1]}', "'list' object has no attribute"),
     ],
@@ -156,7 +156,7 @@ def test_a_gold_file_of_another_form_is_refused_and_the_row_named(tmp_path: Path
 
 
 def test_a_gold_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="no gold file is at"):
+    with pytest.raises(BadRequest, match="no gold file exists at"):
         read_gold(tmp_path / "none.jsonl")
 
 

@@ -73,7 +73,7 @@ def test_a_model_is_not_asked_where_nothing_was_found(cards: list[Card], pinned:
         ([message(calls=[SEGMENT, SEARCH]), message(calls=[keep("A2", "A3")])], "break a rule"),
         ([status(429)], "too many requests"),
         ([status(500)], "HTTP 500"),
-        ([half], "broke off"),
+        ([half], "before its answer was complete"),
     ],
 )
 def test_a_model_that_fails_three_times_hands_over_to_the_offline_planner(script: list[Turn], why: str) -> None:

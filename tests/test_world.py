@@ -148,16 +148,16 @@ def test_no_configuration_names_the_machine_that_trained_it() -> None:
 
 
 def test_what_was_drawn_for_the_evaluation_is_not_drawn_again(tmp_path: Path) -> None:
-    from stylus_gen.eval.world_pictures import Drawing, Easel
+    from stylus_gen.eval.world_pictures import Drawing, PictureCache
     from stylus_gen.tools.diffusion.pipeline import load_base
 
     plain = next(q for q in questions(frozenset(), 1, Size(plain=1)) if q.sort == "plain")
     drawn: list[int] = []
-    easel = Easel(load_base(str(base_path()), family="world"), {}, "as shipped", tmp_path / "pictures", seeds=2)
+    cache = PictureCache(load_base(str(base_path()), family="world"), {}, "as shipped", tmp_path / "pictures", seeds=2)
     for _ in range(2):
-        easel.draw([Drawing(plain, plain.prompt, ())], lambda done, total, message: drawn.append(total))
+        cache.draw([Drawing(plain, plain.prompt, ())], lambda done, total, message: drawn.append(total))
     assert drawn == [2]
-    assert easel.read([Drawing(plain, plain.prompt, ())]).shape == (1, 2, 32, 32, 3)
+    assert cache.read([Drawing(plain, plain.prompt, ())]).shape == (1, 2, 32, 32, 3)
 
 
 def test_the_evaluation_reports_every_arm_and_leaves_a_sheet(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Word lists for reading prompts by rules, in lower case: what a tag or a noun is about."""
+"""Lower-case word lists for the rules that read prompts: what a tag or a noun is about."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ pls, plz, hey, hi, hello, thanks, thank, me, us, i'd, i'm, i've, we're, she's, h
 anything, everything, everyone, nothing
 """)
 
-# Words in -ing that name things.
+# Nouns that end in -ing.
 ING_NOUNS = _words("""
 building, painting, clothing, king, ring, wing, evening, morning, ceiling, railing, string, spring, thing, wedding,
 lightning, drawing, earring, swing, sibling, pudding, icing, parking, dining, living, swimming, sewing, washing,
@@ -154,13 +154,13 @@ gathering
 
 DETERMINERS = _words("a, an, the, any, some, his, her, their, its, my, your, this, that, these, those")
 
-# Words of a noun phrase that name nothing yet.
+# Words of a noun phrase that name no thing: its noun follows.
 QUANTITIES = _words("kind, kinds, sort, sorts, type, types, bunch, lot, lots, pair, of, more, other, such")
 
-# Words that end what is negated: a negation of their own, or the turn to what is wanted.
+# Words that end the scope of a negation: another negation, or the start of what the prompt wants.
 NEGATING = _words("but, no, not, never, without, except, instead, rather")
 
-# Words before a "no" that negates.
+# Words after which "no" is a negation.
 BEFORE_NO = _words("""
 and, but, or, with, has, have, having, had, is, are, was, were, there's, theres, there, please, absolutely, also, still,
 so, plus, yet, wearing, showing, shows, contains, includes, be
@@ -168,5 +168,5 @@ so, plus, yet, wearing, showing, shows, contains, includes, be
 
 
 def is_verb(word: str) -> bool:
-    """Tell whether a word in -ing says what somebody does."""
+    """Whether a word is a verb in -ing: long enough and not in `ING_NOUNS`."""
     return word.endswith("ing") and len(word) > 4 and word not in ING_NOUNS

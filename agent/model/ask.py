@@ -32,7 +32,7 @@ NEXT: dict[Mode, Mode] = {"tools": "schema", "schema": "json"}
 """The mode to try after one that does not work."""
 
 MAX_ANSWER = 50_000
-"""Characters of an answer that are read: many times what `ANSWER` tokens make."""
+"""Characters of an answer that are read: many times what `ANSWER_TOKENS` tokens make."""
 
 MAX_DEPTH = 20
 

@@ -22,11 +22,11 @@ from stylus_gen.tools.errors import BadRequest, Unavailable
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-ANSWER = 1500
-"""Tokens of one answer; stops a model that would never stop."""
+ANSWER_TOKENS = 1500
+"""The most tokens of one answer; without it a model can write endlessly."""
 
 remote_allowed = True
-"""Tests set it to False: then only models on this machine's loopback can be opened."""
+"""Tests set it to False: then only models on the loopback address can be opened."""
 
 
 def open_planner(
@@ -36,7 +36,7 @@ def open_planner(
     api_key: str | None = None,
     modes: MutableMapping[str, Mode] | None = None,
 ) -> Planner:
-    """Open a planner by its name. ``modes`` remembers between runs which kind of output each model handles."""
+    """Open a planner by its name. ``modes`` stores between runs the kind of output that each model can produce."""
     if name == "offline":
         return OFFLINE
     from stylus_gen.agent.model.ask import chat_planner
@@ -49,13 +49,13 @@ def open_planner(
 def open_chat_model(name: str, *, base_url: str | None = None, api_key: str | None = None) -> BaseChatModel:
     """Open a chat model by ``provider:model``.
 
-    Raises BadRequest for another provider, Unavailable where a package or a key is missing.
+    Raises BadRequest for another provider, Unavailable if a package or a key is missing.
     """
     provider, _, model = name.partition(":")
     if provider not in ("openai", "litellm") or not model:
         raise BadRequest(f"the model is {name!r}; expected openai:NAME, litellm:NAME or offline")
     if not remote_allowed and urlsplit(base_url or "").hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise Unavailable(f"{name!r} is not on this machine, and model calls that leave it are switched off")
+        raise Unavailable(f"{name!r} is not on this machine, and calls to other machines are switched off")
     if base_url:
         read_address(base_url)
     return _litellm(name, base_url, api_key) if provider == "litellm" else _openai(name, base_url, api_key)
@@ -69,27 +69,28 @@ def _openai(name: str, base_url: str | None, api_key: str | None) -> BaseChatMod
         )
     from langchain_openai import ChatOpenAI
 
-    given: dict[str, Any] = {"model": name.partition(":")[2], "max_tokens": ANSWER, "max_retries": 0, "api_key": key}
+    given: dict[str, Any] = {"model": name.partition(":")[2], "max_tokens": ANSWER_TOKENS}
+    given |= {"max_retries": 0, "api_key": key}
     if base_url:
-        # OPENAI_API_KEY is not meant for this server and is never sent to it. Local servers read the older max_tokens.
+        # OPENAI_API_KEY belongs to OpenAI and is never sent to another server. Local servers read the older max_tokens.
         given |= {"base_url": base_url, "api_key": key or "none", "temperature": 0}
-        given |= {"extra_body": {"max_tokens": ANSWER}, "stream_usage": True}
+        given |= {"extra_body": {"max_tokens": ANSWER_TOKENS}, "stream_usage": True}
     return ChatOpenAI(**given)
 
 
 def _litellm(name: str, base_url: str | None, api_key: str | None) -> BaseChatModel:
     if importlib.util.find_spec("langchain_litellm") is None:
         raise Unavailable(f"{name!r} needs litellm, which is not installed: pip install 'stylus-gen[litellm]'")
-    # Read on import: otherwise it fetches a price list from the network, and a .env file from the working directory.
+    # litellm reads these on import. Without them it downloads a price list and loads a .env of the working directory.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"
     litellm: Any = importlib.import_module("litellm")
-    litellm.suppress_debug_info = True  # it prints advice to the terminal with every error
+    litellm.suppress_debug_info = True  # otherwise it prints advice with every error
     given = {key: value for key, value in {"api_base": base_url, "api_key": api_key}.items() if value}
     model: BaseChatModel = importlib.import_module("langchain_litellm").ChatLiteLLM(
         model=name.partition(":")[2],
-        max_tokens=ANSWER,
-        max_retries=1,  # here the number of attempts; the client below it would make two more
+        max_tokens=ANSWER_TOKENS,
+        max_retries=1,  # the number of attempts; the OpenAI client's own two retries are off
         model_kwargs={"max_retries": 0, "num_retries": 0},
         **given,
     )

@@ -1,6 +1,6 @@
-"""JSON schemas as models are shown them: flat, nothing optional, every list and text bounded.
+"""JSON schemas for chat models: flat, no optional fields, every list and text with a maximum length.
 
-Bounded, because a server that holds a weak model to a grammar lets it write until it is cut.
+The maximum matters on servers that constrain output to a grammar: a weak model would fill a list up to its token limit.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ def function(name: str, description: str, properties: Schema) -> Schema:
 
 
 def record(properties: Schema) -> Schema:
-    """An object with just these properties."""
+    """Describe an object with exactly these properties."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def array(items: Schema, most: int) -> Schema:
-    """A list of at most so many."""
+    """Describe a list of at most ``most`` items."""
     return {"type": "array", "items": items, "maxItems": most}
 
 
 def text(most: int) -> Schema:
-    """A text of at most so many characters."""
+    """Describe a text of at most ``most`` characters."""
     return {"type": "string", "maxLength": most}
 
 
 def choice(values: Iterable[str]) -> Schema:
-    """One of these texts."""
+    """Describe a text that is one of ``values``."""
     return {"type": "string", "enum": list(values)}

@@ -30,5 +30,5 @@ def read_template(name: str) -> Template:
 
 
 def prompt_version() -> str:
-    """Name the versions of the templates a chat model is given: ``segment 1, prune 2``."""
+    """Name the versions of the templates that a chat model gets: ``segment 1, prune 2``."""
     return ", ".join(f"{t.name} {t.version}" for t in map(read_template, ("segment", "prune")))

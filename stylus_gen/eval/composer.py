@@ -1,7 +1,7 @@
-"""`stylus eval composer`: does the plan hold what people really used, does it abstain, and does it ever break a rule?
+"""`stylus eval composer`: do plans contain the adapters that people used, do they abstain, do they break rules?
 
-It runs on any catalogue of Civitai model objects and any prompts with the fields ``prompt``,
-``prompt_without_triggers`` and ``adapters`` (model id to the weight that was used), in a throw-away database.
+It takes any catalogue of Civitai model objects and any prompts with the fields ``prompt``,
+``prompt_without_triggers`` and ``adapters`` (model id to the weight used). It runs in a temporary database.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ from stylus_gen.tools.weights import EXEMPT, STRENGTH_BUDGET, strength
 
 @dataclass(frozen=True)
 class Measures:
-    """What one plan came to. ``errors`` are of the weights of used adapters, ``ms`` the time to plan."""
+    """The measurements of one plan.
+
+    ``used`` says whether it holds an adapter that the prompt used, ``errors`` are the absolute errors of the weights of
+    such adapters, ``ms`` is the time to plan in milliseconds.
+    """
 
     used: bool
     adapters: int
@@ -59,10 +63,10 @@ def evaluate_composer(
     limit: int | None = None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Import the adapters into a throw-away database, plan every prompt three times, and sum up.
+    """Import the adapters into a temporary database, plan every prompt three times, and summarise the plans.
 
-    With its trigger words, without them, and with the adapters it used hidden from search. ``family`` is the base's; by
-    default that of most of the adapters.
+    The three plans: with trigger words, without them, and with the used adapters hidden from search. ``family`` is the
+    base's; the default is the most frequent family of the adapters.
     """
     prompts = read_gold(gold, limit)
     with throw_away_database() as db:
@@ -75,23 +79,23 @@ def evaluate_composer(
 def measure(
     db: Database, prompts: Sequence[Prompt], *, planner: Planner, embedder: Embedder, family: Family, progress: Progress
 ) -> dict[str, Any]:
-    """Plan every prompt three times against a filled database, and sum up."""
+    """Plan every prompt three times against a filled database, and summarise the plans."""
     context = agent_context(db, embedder, planner)
-    told: list[Measures | None] = []
-    untold: list[Measures | None] = []
+    with_triggers: list[Measures | None] = []
+    without_triggers: list[Measures | None] = []
     absent: list[Measures | None] = []
     for done, prompt in enumerate(prompts):
-        told.append(measure_plan(prompt.text, prompt.used, context, family))
-        untold.append(measure_plan(prompt.without_triggers, prompt.used, context, family))
+        with_triggers.append(measure_plan(prompt.text, prompt.used, context, family))
+        without_triggers.append(measure_plan(prompt.without_triggers, prompt.used, context, family))
         with hidden(db, list(prompt.used)):
             absent.append(measure_plan(prompt.text, prompt.used, context, family))
         progress(done + 1, len(prompts), "planning")
-    return summarise(told, untold, absent, planner.name)
+    return summarise(with_triggers, without_triggers, absent, planner.name)
 
 
 @contextmanager
 def hidden(db: Database, model_keys: Sequence[str]) -> Iterator[None]:
-    """Hide models from search, as if they were not in the catalogue; for the throw-away database only."""
+    """Hide models from search; for the temporary database only."""
     with db.pool.connection() as conn:
         hide = "UPDATE search_documents SET safe = false WHERE safe AND model_key = ANY(%s) RETURNING id"
         ids = [row[0] for row in conn.execute(hide, (list(model_keys),)).fetchall()]
@@ -103,7 +107,7 @@ def hidden(db: Database, model_keys: Sequence[str]) -> Iterator[None]:
 
 
 def measure_plan(text: str, used: Mapping[str, float], context: AgentContext, family: Family) -> Measures | None:
-    """Plan one prompt and look at the plan; ``None`` for what is no prompt: nothing at all, or a book."""
+    """Plan one prompt and measure the plan; ``None`` if the prompt is invalid (empty or too long)."""
     try:
         request = PlanRequest(prompt=text, family=family)
     except BadRequest:
@@ -124,7 +128,7 @@ def measure_plan(text: str, used: Mapping[str, float], context: AgentContext, fa
 
 
 def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
-    """Name the rules a plan breaks, looked at from outside: only the plan, none of the code that made it."""
+    """Name the rules that a finished plan breaks. The check reads only the plan and runs no stage of the planner."""
     chosen = plan.assignments
     if len(chosen) > max_adapters:
         yield "too many adapters"
@@ -144,30 +148,34 @@ def broken_rules(plan: Plan, *, max_adapters: int) -> Iterator[str]:
     if any(support(a.family, plan.family) == "none" for a in chosen):
         yield "wrong family"
     if any(a.kind in EXEMPT and not has_words(plan.prompt, a.name) for a in chosen):
-        yield "a slider or accelerator nobody asked for"
+        yield "a slider or accelerator that the prompt does not name"
     if strength((a.kind, a.weight) for a in chosen) > STRENGTH_BUDGET + 1e-6:
         yield "over the strength budget"
     if chosen and not all(any(row) for row in plan.masks):
         yield "an image without adapters"
     added = [word for a in chosen for word in a.trigger_words]
     if any("<" in word or "\n" in word or gives_orders(word) for word in added):
-        yield "text that is no trigger word in the final prompt"
+        yield "text in the final prompt that is not a trigger word"
 
 
 def summarise(
-    told: Sequence[Measures | None], untold: Sequence[Measures | None], absent: Sequence[Measures | None], planner: str
+    with_triggers: Sequence[Measures | None],
+    without_triggers: Sequence[Measures | None],
+    absent: Sequence[Measures | None],
+    planner: str,
 ) -> dict[str, Any]:
-    """Sum up outcomes in the form that ``--json`` prints; a prompt of nothing but triggers counts as not found.
+    """Summarise outcomes in the form that ``--json`` prints.
 
-    Turns, tokens, US dollars (``None``: nobody knows the model's price) and seconds are means of a plan.
+    A prompt that is empty without its triggers counts as not found. Turns, tokens, US dollars (``None`` if the model's
+    price is unknown) and seconds are means per plan.
     """
-    plans = [o for o in told if o]
-    everywhere = [o for outcomes in (told, untold, absent) for o in outcomes if o]
+    plans = [o for o in with_triggers if o]
+    everywhere = [o for outcomes in (with_triggers, without_triggers, absent) for o in outcomes if o]
     times = [o.ms for o in plans]
     return {
         "used_in_plan": {
-            "with_triggers": _mean([bool(o and o.used) for o in told]),
-            "without_triggers": _mean([bool(o and o.used) for o in untold]),
+            "with_triggers": _mean([bool(o and o.used) for o in with_triggers]),
+            "without_triggers": _mean([bool(o and o.used) for o in without_triggers]),
         },
         "adapters_per_plan": _mean([o.adapters for o in plans]),
         "rule_breaks": _mean([bool(o.breaks) for o in everywhere]),
@@ -180,7 +188,7 @@ def summarise(
         "usd": _mean([d for o in plans if (d := cost(planner, o.tokens)) is not None], 6),
         "seconds": _mean([o.ms / 1000 for o in plans]),
         "latency_ms": {f"p{q}": round(float(np.percentile(times, q)), 1) if times else None for q in (50, 95)},
-        "n": len(told),
+        "n": len(with_triggers),
     }
 
 

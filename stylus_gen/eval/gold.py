@@ -1,4 +1,4 @@
-"""Gold: prompts that somebody really ran with the adapters they used, and the throw-away database to ask about them."""
+"""Gold prompts: prompts of real users with the adapters they used, and a temporary database to evaluate them in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stylus_gen.tools.store.database import Database, open_database
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, the same with its adapters' trigger words cut out, and the adapters used (model keys to weights)."""
+    """A prompt with and without its adapters' trigger words, and the adapters used (model keys to weights)."""
 
     text: str
     without_triggers: str
@@ -25,9 +25,9 @@ class Prompt:
 
 
 def read_gold(path: Path, limit: int | None = None) -> list[Prompt]:
-    """Read gold prompts, ``.jsonl`` or ``.json``, gzipped or not. Raises BadRequest naming the first bad row."""
+    """Read gold prompts, ``.jsonl`` or ``.json``, also gzipped. Raises BadRequest naming the first invalid row."""
     if not path.is_file():
-        raise BadRequest(f"no gold file is at {str(path)!r}: expected prompts as .jsonl or .jsonl.gz")
+        raise BadRequest(f"no gold file exists at {str(path)!r}: expected prompts as .jsonl or .jsonl.gz")
     rows = read_rows(path, lambda _: None)
     prompts = [_prompt(row) for row, _ in zip(rows, range(limit or 10**9), strict=False)]
     if not prompts:
@@ -43,9 +43,11 @@ def _prompt(row: tuple[str, Any] | Problem) -> Prompt:
         used = {f"civitai-{model}": float(weight) for model, weight in value["adapters"].items()}
         prompt = Prompt(value["prompt"], value["prompt_without_triggers"], used)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadRequest(f"{where} is no gold prompt ({type(error).__name__}: {error}); expected {_EXPECTED}") from None
+        raise BadRequest(
+            f"{where} is not a gold prompt ({type(error).__name__}: {error}); expected {_EXPECTED}"
+        ) from None
     if not isinstance(prompt.text, str) or not isinstance(prompt.without_triggers, str):
-        raise BadRequest(f"{where} is no gold prompt: its prompts are no text; expected {_EXPECTED}")
+        raise BadRequest(f"{where} is not a gold prompt: its prompts are not text; expected {_EXPECTED}")
     return prompt
 
 
@@ -54,13 +56,13 @@ _EXPECTED = "an object with prompt, prompt_without_triggers and adapters (model 
 
 @contextmanager
 def throw_away_database() -> Iterator[Database]:
-    """Open an empty database on an embedded server of its own, and delete both afterwards."""
+    """Open an empty database on its own embedded server; delete both at the end."""
     with throw_away_folder() as folder, open_database(None, folder) as db:
         yield db
 
 
 def require_overlap(db: Database, summary: ImportSummary, prompts: Sequence[Prompt], adapters: Path) -> None:
-    """Refuse what cannot be measured: adapters of which none was taken, prompts that used none of them."""
+    """Raise BadRequest if no adapter was imported, or if no prompt used an imported one."""
     with db.pool.connection() as conn:
         known = {key for (key,) in conn.execute("SELECT key FROM models")}
     if not known:
@@ -69,6 +71,6 @@ def require_overlap(db: Database, summary: ImportSummary, prompts: Sequence[Prom
         raise BadRequest(f"no adapter of {adapters.name!r} could be imported; {reason}")
     if not any(key in known for prompt in prompts for key in prompt.used):
         raise BadRequest(
-            f"none of the {len(prompts)} prompts used an adapter of {adapters.name!r}: expected its model ids as keys "
-            "of their adapters"
+            f"none of the {len(prompts)} prompts used an adapter of {adapters.name!r}: expected its model ids as the "
+            "keys of 'adapters'"
         )

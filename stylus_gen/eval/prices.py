@@ -1,4 +1,4 @@
-"""What a model's tokens cost, by the price list that comes with litellm. Read as a file: litellm is not imported."""
+"""The cost of a model's tokens. The price list is a file of litellm's package; litellm itself is not imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIST = "model_prices_and_context_window_backup.json"
 
 
 def cost(planner: str, tokens: Tokens) -> float | None:
-    """Compute US dollars for tokens of a planner, ``provider:model`` or ``offline``; ``None`` if no price is known."""
+    """Compute US dollars for tokens of a planner, ``provider:model`` or ``offline``; ``None`` if unpriced."""
     if planner == "offline":
         return 0.0
     model = planner.partition(":")[2]
@@ -27,7 +27,7 @@ def cost(planner: str, tokens: Tokens) -> float | None:
 
 @cache
 def read_prices() -> dict[str, dict[str, Any]]:
-    """Read the price list, by model; nothing where litellm is not installed."""
+    """Read the price list, by model; empty if litellm is not installed."""
     spec = importlib.util.find_spec("litellm")
     path = Path(spec.origin).with_name(LIST) if spec and spec.origin else None
     if path is None or not path.is_file():

@@ -1,4 +1,4 @@
-"""Scores of pictures by the world's judge, one a prompt, and their means with bootstrap intervals."""
+"""Scores of pictures by the world's judge, one per prompt, and their means with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from stylus_gen.world.judge import Truth
 
 Scores = dict[str, npt.NDArray[np.float64]]
-"""By name, one value a prompt; NaN where the prompt does not ask for it."""
+"""Score name to one value per prompt; NaN where the score does not apply to the prompt."""
 
 NAMES = ("style_acc", "thing_acc", "clip", "dist", "diversity")
 
 
 def score(asked: Sequence[Question], pictures: npt.NDArray[np.float32], judge: Any, truth: Truth) -> Scores:
-    """Score pictures (prompts, seeds, h, w, 3) in [0, 1] by a judge and its tokenizer.
+    """Score pictures (prompts, seeds, h, w, 3) in [0, 1]; ``judge`` is a model and its tokenizer.
 
-    ``style_acc`` and ``thing_acc`` are shares of the seeds that the classifiers recognise, ``clip`` the cosine of
-    picture and prompt, ``dist`` one minus the cosine to the true picture in the judge's space, ``diversity`` the mean
-    absolute difference between seeds in [0, 1].
+    ``style_acc`` and ``thing_acc`` are the shares of seeds that the classifiers recognise. ``clip`` is the cosine of
+    picture and prompt, ``dist`` one minus the cosine to the true picture, both in the judge's space. ``diversity`` is
+    the mean absolute difference between seeds in [0, 1].
     """
     import torch
 
@@ -67,7 +67,7 @@ def _spread(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def mean_row(scores: Scores, chosen: Sequence[bool]) -> dict[str, float]:
-    """Average every score over the chosen prompts; ``None`` stands for nothing to average, as JSON has no NaN."""
+    """Average every score over the chosen prompts; ``None`` if no prompt has the score (JSON has no NaN)."""
     mask = np.array(chosen)
     return {name: _mean(scores[name][mask]) for name in NAMES}
 
@@ -78,7 +78,7 @@ def _mean(values: npt.NDArray[np.float64]) -> Any:
 
 
 def bootstrap(scores: Scores, chosen: Sequence[bool], seed: int, draws: int = 1000) -> dict[str, list[float] | None]:
-    """Give 95 % intervals of the means, by resampling prompts."""
+    """Compute 95 % bootstrap intervals of the means by resampling prompts; ``None`` if no prompt has the score."""
     rng = np.random.default_rng(seed)
     mask = np.array(chosen)
     intervals: dict[str, list[float] | None] = {}

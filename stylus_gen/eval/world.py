@@ -1,7 +1,7 @@
-"""`stylus eval world`: do the adapters that the planner chooses make the small world's pictures better?
+"""`stylus eval world`: do the planner's adapters improve the pictures of the small world?
 
-Five arms draw the same prompts from the same seeds; the world's judge scores them. Needs no network and no pictures:
-of the true ones it holds only the judge's vectors.
+Five arms draw the same prompts from the same seeds; the world's judge scores the pictures. The evaluation needs
+neither a network nor the true pictures: it compares with the judge's vectors of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylus_gen.eval.scores import Scores, bootstrap, mean_row, score
-from stylus_gen.eval.world_pictures import SEED, Drawing, Easel, Weights
+from stylus_gen.eval.world_pictures import SEED, Drawing, PictureCache, Weights
 from stylus_gen.tools.progress import Progress
 from stylus_gen.world import adapter_stems, adapters_path, base_path, judge_path
 from stylus_gen.world.catalogue import WEIGHT, catalogue
@@ -42,8 +42,8 @@ def evaluate_world(
 ) -> dict[str, Any]:
     """Draw and score all arms; write ``world.json`` and the contact sheet ``world.png`` into ``out``.
 
-    ``plan`` makes a plan of a prompt, as `Stylus.plan` does. ``seeds`` are drawn for every prompt in every arm. What
-    an earlier run drew into ``out`` with the same weights is not drawn again.
+    ``plan`` makes a plan from a prompt, as `Stylus.plan` does. ``seeds`` pictures are drawn per prompt and arm.
+    Pictures that an earlier run drew into ``out`` with the same weights are reused.
     """
     from stylus_gen.eval.world_sheet import write_results
     from stylus_gen.world.judge import load_judge, load_truth
@@ -53,26 +53,26 @@ def evaluate_world(
     asked = questions(truth.pairs, SEED, size or Size())
     arms = _arms(asked, plan, embedder, progress)
     swept = _sweeps(asked) if sweeps else {}
-    easel = _easel(out / "pictures", seeds)
-    easel.draw([d for drawings in (*arms.values(), *swept.values()) for d in drawings], progress)
+    cache = _picture_cache(out / "pictures", seeds)
+    cache.draw([d for drawings in (*arms.values(), *swept.values()) for d in drawings], progress)
 
     def scored(drawings: Sequence[Drawing]) -> Scores:
-        return score([d.question for d in drawings], easel.read(drawings), judge, truth)
+        return score([d.question for d in drawings], cache.read(drawings), judge, truth)
 
     report = {**summarise(asked, {arm: scored(drawings) for arm, drawings in arms.items()}), "judge": facts}
     report |= {"seeds": seeds, "prompts": len(asked)}
     if sweeps:
         report["sweeps"] = {stem: _sweep_rows(drawings, scored(drawings)) for stem, drawings in swept.items()}
-    write_results(report, arms, easel, out)
+    write_results(report, arms, cache, out)
     return report
 
 
-def _easel(folder: Path, seeds: int) -> Easel:
+def _picture_cache(folder: Path, seeds: int) -> PictureCache:
     from stylus_gen.tools.diffusion.pipeline import load_base
 
     files = {path.stem: path for path in adapters_path().glob("*.safetensors")}
     edition = hashlib.sha256((adapters_path().parent / "manifest.json").read_bytes()).hexdigest()
-    return Easel(load_base(str(base_path()), family="world"), files, edition, folder, seeds)
+    return PictureCache(load_base(str(base_path()), family="world"), files, edition, folder, seeds)
 
 
 def _arms(
@@ -105,7 +105,7 @@ def _planned(question: Question, plan: Plan) -> Drawing:
 
 
 def _nearest(prompts: Sequence[str], embedder: Embedder) -> list[str]:
-    """Take for each prompt the adapter whose card is nearest by embedding, as naive retrieval does."""
+    """Find for each prompt the adapter whose card has the nearest embedding (naive retrieval)."""
     entries = [e for e in catalogue() if sound(e)]
     cards = embedder.embed([f"{e.title}. {e.text} {', '.join(e.tags)}" for e in entries])
     best = (embedder.embed(list(prompts)) @ cards.T).argmax(1)
@@ -113,9 +113,10 @@ def _nearest(prompts: Sequence[str], embedder: Embedder) -> list[str]:
 
 
 def summarise(asked: Sequence[Question], scores: dict[str, Scores]) -> dict[str, Any]:
-    """Average the scores over the prompts that ask for something, over each sort of them, and over the rest.
+    """Average the scores over all prompts that need an adapter, over two sorts of them, and over the others.
 
-    ``held_out`` are styles of things that the base knows, ``unseen`` things that it does not, alone and in a style.
+    ``held_out`` are styles of things that the base knows; ``unseen`` are things that it does not know, with or without
+    a style.
     """
     rows = {
         "arms": [q.sort != "plain" for q in asked],
@@ -133,7 +134,7 @@ def summarise(asked: Sequence[Question], scores: dict[str, Scores]) -> dict[str,
 
 
 def _sweeps(asked: Sequence[Question]) -> dict[str, list[Drawing]]:
-    """List held-out prompts of some styles, and of unseen things, with their adapter at every weight in turn."""
+    """List held-out prompts of some styles and prompts of unseen things, with their adapter at each sweep weight."""
     mine = {stem: [q for q in asked if q.by_hand == (stem,)] for stem in SWEPT}
     mine["subjects"] = [q for q in asked if q.sort == "unseen"]
     return {

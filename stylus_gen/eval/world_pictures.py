@@ -1,6 +1,6 @@
-"""The pictures of `stylus eval world`: each is drawn once and kept under the hash of all that it depends on.
+"""The pictures of `stylus eval world`: each is drawn once and stored under the hash of everything it depends on.
 
-A run that was interrupted goes on where it stopped, and arms that agree on a picture share it.
+An interrupted run continues where it stopped, and arms with the same picture share its file.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from stylus_gen.tools.progress import Progress
 from stylus_gen.world.evaluation import Question
 
 if TYPE_CHECKING:
+    from stylus_gen.tools.diffusion.apply import Weighted
     from stylus_gen.tools.diffusion.pipeline import Pipeline
 
 Weights = tuple[tuple[str, float], ...]
-"""File stems and weights, sorted: what one picture is drawn with."""
+"""The adapters of one picture: file stems and weights, sorted."""
 
 SEED = 20261121
-BATCH = 16
+BATCH = 16  # pictures
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One question as one arm draws it."""
+    """A question with the prompt and the adapters that one arm uses for it."""
 
     question: Question
     prompt: str
@@ -39,8 +40,11 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Easel:
-    """Where and with what pictures are drawn; ``edition`` stands for the weights of the world and its adapters."""
+class PictureCache:
+    """Draws pictures into a folder and reads them back; ``edition`` is a hash of the base and its adapters.
+
+    ``files`` maps stems to adapter files. ``seeds`` pictures are drawn for each drawing.
+    """
 
     pipeline: Pipeline
     files: dict[str, Path]
@@ -49,14 +53,14 @@ class Easel:
     seeds: int
 
     def paths(self, drawing: Drawing) -> list[Path]:
-        """Name the files of a drawing's pictures, one a seed."""
-        of = self.pipeline.defaults
-        facts = (self.edition, drawing.prompt, drawing.weights, of.steps, of.guidance)
+        """Name the files of a drawing's pictures, one per seed."""
+        settings = self.pipeline.defaults
+        facts = (self.edition, drawing.prompt, drawing.weights, settings.steps, settings.guidance)
         stem = hashlib.sha256(repr(facts).encode()).hexdigest()[:20]
         return [self.folder / f"{stem}-{seed}.png" for seed in range(self.seeds)]
 
     def draw(self, drawings: Sequence[Drawing], progress: Progress) -> None:
-        """Draw what has no file yet. Pictures with the same adapters share a batch."""
+        """Draw the pictures that have no file yet. Pictures with the same adapters share a batch."""
         make_folder(self.folder)
         groups: dict[Weights, dict[Path, tuple[str, int]]] = {}
         for drawing in drawings:
@@ -66,25 +70,25 @@ class Easel:
         done, total = 0, sum(map(len, groups.values()))
         with self.pipeline.lock, self.pipeline.restored():
             for weights, cells in groups.items():
-                self.pipeline.runtime.apply([(self.pipeline.cache.get(self.files[stem]), w) for stem, w in weights])
+                adapters = [(self.pipeline.cache.get(self.files[stem]), weight) for stem, weight in weights]
                 for start in range(0, len(cells), BATCH):
                     progress(done, total, "drawing")
                     paths = list(cells)[start : start + BATCH]
-                    self._draw([cells[path] for path in paths], paths)
+                    self._draw(adapters, [cells[path] for path in paths], paths)
                     done += len(paths)
 
-    def _draw(self, cells: Sequence[tuple[str, int]], paths: Sequence[Path]) -> None:
+    def _draw(self, adapters: Sequence[Weighted], cells: Sequence[tuple[str, int]], paths: Sequence[Path]) -> None:
         import torch
 
-        of = self.pipeline.defaults
-        made = self.pipeline.pipe(
-            [prompt for prompt, _ in cells],
-            num_inference_steps=of.steps,
-            guidance_scale=of.guidance,
-            generator=[torch.Generator("cpu").manual_seed(SEED + seed) for _, seed in cells],
-            output_type="pil",
-        )
-        for image, path in zip(made.images, paths, strict=True):
+        from stylus_gen.tools.diffusion.draw import draw_images
+
+        inputs = {
+            "prompt": [prompt for prompt, _ in cells],
+            "generator": [torch.Generator("cpu").manual_seed(SEED + seed) for _, seed in cells],
+        }
+        names = [f"the picture of {prompt!r}" for prompt, _ in cells]
+        images = draw_images(self.pipeline, adapters, self.pipeline.defaults, inputs, names)
+        for image, path in zip(images, paths, strict=True):
             png = io.BytesIO()
             image.save(png, format="png")
             write_whole(path, png.getvalue())

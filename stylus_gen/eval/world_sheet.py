@@ -1,4 +1,4 @@
-"""What `stylus eval world` leaves behind: a JSON file, a contact sheet, and the table for the terminal."""
+"""The output of `stylus eval world`: a JSON file, a contact sheet, and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stylus_gen.sheet import SheetRow, write_sheet
 from stylus_gen.tools.file import make_folder, write_whole
 
 if TYPE_CHECKING:
-    from stylus_gen.eval.world_pictures import Drawing, Easel
+    from stylus_gen.eval.world_pictures import Drawing, PictureCache
 
 SHOWN = 3  # prompts of each sort on the sheet
 
@@ -20,7 +20,7 @@ SHOWN = 3  # prompts of each sort on the sheet
 def write_results(
     report: dict[str, Any],
     arms: Mapping[str, Sequence[Drawing]],
-    easel: Easel,
+    cache: PictureCache,
     out: Path,
 ) -> None:
     """Write ``world.json`` and ``world.png``."""
@@ -30,7 +30,7 @@ def write_results(
     shown = [i for sort in ("style", "unseen", "both", "plain") for i in _spread([q.sort == sort for q in asked])]
     rows = []
     for i in shown:
-        groups = [easel.paths(drawings[i]) for drawings in arms.values()]
+        groups = [cache.paths(drawings[i]) for drawings in arms.values()]
         chosen = ", ".join(stem for stem, _ in arms["planned"][i].weights) or "no adapter"
         rows.append(SheetRow(asked[i].prompt, f"planned: {chosen}", groups))
     write_sheet(out / "world.png", list(arms), rows)
@@ -42,7 +42,7 @@ def _spread(mask: Sequence[bool]) -> list[int]:
 
 
 def table_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """List the arms as rows of text, "mean [low, high]" for every score, for the terminal."""
+    """Format the arms as rows of text, "mean [low, high]" for every score."""
     rows = []
     for part in ("arms", "held_out", "unseen", "no_adapter_needed"):
         for arm, row in report[part].items():

@@ -1,14 +1,14 @@
 """Draw one picture from one recipe. The same recipe draws the same bits on one machine.
 
-Pictures are drawn one at a time, each from its own CPU generator, so that neither the batch size nor the device changes
-the random numbers.
+`draw` makes one picture at a time from its own CPU generator, so that neither the batch size nor the device changes the
+random numbers. The evaluation of the small world draws batches with `draw_images`.
 """
 
 from __future__ import annotations
 
 import inspect
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -19,9 +19,11 @@ import torch
 import transformers.utils.logging
 from PIL import Image
 
+from stylus_gen.tools.diffusion.apply import Weighted
 from stylus_gen.tools.diffusion.pipeline import Pipeline
 from stylus_gen.tools.diffusion.recipe import Recipe
 from stylus_gen.tools.diffusion.schedulers import make_scheduler, quiet_numpy
+from stylus_gen.tools.diffusion.settings import RenderSettings
 from stylus_gen.tools.errors import BadRequest
 from stylus_gen.tools.lora.adapter import Adapter
 
@@ -34,16 +36,40 @@ def draw(recipe: Recipe, pipeline: Pipeline, adapters: Mapping[str, Adapter], on
 
     Raises AdapterRejected where the weights overflow, BadRequest where the picture comes out as NaN.
     """
-    pipeline.runtime.apply([(adapters[a.sha256], a.weight) for a in recipe.adapters])
-    pipeline.pipe.scheduler = make_scheduler(pipeline.scheduler, str(recipe.settings.scheduler))
+    inputs = {
+        "prompt": recipe.prompt,
+        # None, not "": SDXL treats an empty text and no text differently
+        "negative_prompt": recipe.negative_prompt or None,
+        "generator": torch.Generator("cpu").manual_seed(recipe.seed),
+    }
+    weighted = [(adapters[a.sha256], a.weight) for a in recipe.adapters]
+    return draw_images(pipeline, weighted, recipe.settings, inputs, [f"picture {recipe.image}"], on_step)[0]
+
+
+def draw_images(
+    pipeline: Pipeline,
+    adapters: Sequence[Weighted],
+    settings: RenderSettings,
+    inputs: Mapping[str, Any],
+    names: Sequence[str],
+    on_step: OnStep = lambda step: None,
+) -> list[Image.Image]:
+    """Draw the pipeline's ``inputs`` (prompts and generators, one each or lists) with complete settings.
+
+    ``names`` stand for the pictures in errors. The caller holds the pipeline's lock and restores the base. Raises as
+    `draw` does.
+    """
+    pipeline.runtime.apply(adapters)
+    pipeline.pipe.scheduler = make_scheduler(pipeline.scheduler, str(settings.scheduler))
     with quiet_numpy(), _quiet_libraries(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        pixels = pipeline.pipe(**_arguments(recipe, pipeline, on_step)).images[0]
-    if not np.isfinite(pixels).all():
-        raise BadRequest(
-            f"picture {recipe.image} came out as NaN in {recipe.dtype}: lower the guidance or the adapters' weights, "
-            "or use dtype float32"
-        )
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+        images = pipeline.pipe(**_arguments(pipeline, settings, inputs, on_step)).images
+    for name, pixels in zip(names, images, strict=True):
+        if not np.isfinite(pixels).all():
+            raise BadRequest(
+                f"{name} came out as NaN in {pipeline.dtype}: lower the guidance or the adapters' weights, or use "
+                "dtype float32"
+            )
+    return [Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in images]
 
 
 def ignored(recipe_prompt: str, negative_prompt: str, pipeline: Pipeline) -> tuple[str, ...]:
@@ -81,8 +107,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def _arguments(recipe: Recipe, pipeline: Pipeline, on_step: OnStep) -> dict[str, Any]:
-    of = recipe.settings
+def _arguments(
+    pipeline: Pipeline, settings: RenderSettings, inputs: Mapping[str, Any], on_step: OnStep
+) -> dict[str, Any]:
     guidance = "true_cfg_scale" if pipeline.family == "qwen" else "guidance_scale"
 
     def step_end(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -90,14 +117,11 @@ def _arguments(recipe: Recipe, pipeline: Pipeline, on_step: OnStep) -> dict[str,
         return tensors
 
     given = {
-        "prompt": recipe.prompt,
-        # None, not "": SDXL treats an empty text and no text differently
-        "negative_prompt": recipe.negative_prompt or None,
-        "num_inference_steps": of.steps,
-        guidance: of.guidance,
-        "width": of.width,
-        "height": of.height,
-        "generator": torch.Generator("cpu").manual_seed(recipe.seed),
+        **inputs,
+        "num_inference_steps": settings.steps,
+        guidance: settings.guidance,
+        "width": settings.width,
+        "height": settings.height,
         "output_type": "np",
         "callback_on_step_end": step_end,
     }
