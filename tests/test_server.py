@@ -93,7 +93,7 @@ def test_a_role_that_only_reads_may_read_what_is_complete(database_url: str, rol
     run(database_url, f"ALTER ROLE {role} SET default_transaction_read_only = on")
     with open_database(make_conninfo(database_url, user=role), tmp_path) as db:
         assert count_cards(db) == 0
-        with pytest.raises(Unavailable, match="takes writes"):
+        with pytest.raises(Unavailable, match="accepts writes"):
             upsert_cards(db, [Card(id="a", model_key="m", name="Fox")], source="civitai")
 
 
